@@ -2,29 +2,6 @@
 set(BNF_ROOM_TARGETS "" CACHE INTERNAL "")
 set(BNF_ROOM_LIBS "" CACHE INTERNAL "")
 
-set(BNF_SANITIZE "" CACHE STRING "Sanitizers to build with: empty, address, or thread")
-add_library(banff_options INTERFACE)
-target_compile_features(banff_options INTERFACE c_std_17)
-target_compile_options(banff_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-                       -Wno-unknown-pragmas -fno-math-errno -fno-trapping-math -fvisibility=default)
-target_compile_definitions(banff_options INTERFACE _GNU_SOURCE)
-option(BNF_WERROR "Treat warnings as errors" OFF)
-if(BNF_WERROR)
-  target_compile_options(banff_options INTERFACE -Werror)
-endif()
-if(BNF_SANITIZE STREQUAL "address")
-  target_compile_options(banff_options INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
-  target_link_options(banff_options INTERFACE -fsanitize=address,undefined)
-  target_compile_definitions(banff_options INTERFACE BNF_SANITIZED=1)
-elseif(BNF_SANITIZE STREQUAL "thread")
-  target_compile_options(banff_options INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
-  target_link_options(banff_options INTERFACE -fsanitize=thread)
-  target_compile_definitions(banff_options INTERFACE BNF_SANITIZED=1)
-elseif(BNF_SANITIZE)
-  message(FATAL_ERROR "BNF_SANITIZE must be empty, address or thread; it is '${BNF_SANITIZE}'")
-endif()
-target_link_libraries(banff_options INTERFACE OpenMP::OpenMP_C Threads::Threads)
-
 function(bnf_room name)
   cmake_parse_arguments(ARG "" "" "DEPS;LIBS" ${ARGN})
   string(REPLACE "/" "_" id ${name})
@@ -40,17 +17,19 @@ function(bnf_room name)
   set(BNF_ROOM_LIBS "${BNF_ROOM_LIBS};${ARG_LIBS}" CACHE INTERNAL "")
 endfunction()
 
-# The library of all rooms.
+# The library of all rooms: static, or shared with -DBUILD_SHARED_LIBS=ON.
 function(bnf_library)
-  add_library(banff STATIC)
+  add_library(banff)
   foreach(room ${BNF_ROOM_TARGETS})
     target_sources(banff PRIVATE $<TARGET_OBJECTS:${room}>)
   endforeach()
-  set_target_properties(banff PROPERTIES VERSION ${PROJECT_VERSION})
+  set_target_properties(banff PROPERTIES VERSION ${PROJECT_VERSION}
+                        SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR} LINKER_LANGUAGE C)
   target_include_directories(banff PUBLIC $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>
                              $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   list(REMOVE_DUPLICATES BNF_ROOM_LIBS)
-  target_link_libraries(banff PUBLIC $<BUILD_INTERFACE:banff_options> ${BNF_ROOM_LIBS} PkgConfig::YAML m)
+  target_link_libraries(banff PUBLIC $<BUILD_INTERFACE:banff_options> $<INSTALL_INTERFACE:OpenMP::OpenMP_C>
+                        $<INSTALL_INTERFACE:Threads::Threads> ${BNF_ROOM_LIBS} PkgConfig::YAML m)
 endfunction()
 
 function(bnf_program)
