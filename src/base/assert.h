@@ -7,6 +7,9 @@ _Noreturn void bnf_assert_fail(const char *expr, const char *file, int line, con
 /* Tells bnf_assert_fail (and the log) which rank this process is; -1 until known. */
 void bnf_assert_set_rank(int rank);
 
+/* The rank told last, -1 before. Thread-safe. */
+int bnf_assert_rank(void);
+
 #define BNF_ASSERT(expr) ((expr) ? (void)0 : bnf_assert_fail(#expr, __FILE__, __LINE__, __func__))
 
 #endif
