@@ -1,0 +1,170 @@
+/* la/svd.c */
+#include "la/svd.h"
+
+#include "base/mem.h"
+#include "la/blas.h"
+#include "la/eig.h"
+#include "la/lapack.h"
+#include "la/single.h"
+#include "la/vec.h"
+
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+#define UNIT 0x1p-53 /* half the distance from 1 to the next f64 */
+
+static bnf_status check_input(const char *what, bnf_dtype t, int64_t rows, int64_t cols, const void *w)
+{
+    if (t != BNF_F32 && t != BNF_F64)
+        return bnf_fail(BNF_ERR_ARG, "%s: element type %s is not real", what, bnf_dtype_name(t));
+    if (rows < 1 || cols < 1 || rows > INT_MAX || cols > INT_MAX)
+        return bnf_fail(BNF_ERR_ARG, "%s: a %lld x %lld matrix is not possible", what, (long long)rows,
+                        (long long)cols);
+    if (!bnf_la_finite(t, rows * cols, w))
+        return bnf_fail(BNF_ERR_NUMERIC, "%s: the %lld x %lld matrix holds a NaN or infinity", what, (long long)rows,
+                        (long long)cols);
+    return BNF_OK;
+}
+
+bnf_status bnf_la_singular_values(bnf_dtype t, int64_t rows, int64_t cols, const void *w, double *s)
+{
+    BNF_TRY(check_input("singular values", t, rows, cols, w));
+    bnf_status status = BNF_OK;
+    double *a = NULL, *work = NULL, query = 0.0, unused = 0.0;
+    int *iwork = NULL, info = 0, lwork = -1, one = 1;
+    int m = (int)cols, n = (int)rows, small = m < n ? m : n; /* row-major w is column-major w' */
+    BNF_TRY_GOTO(status, bnf_alloc((size_t)(rows * cols) * sizeof(double), "singular values: matrix", &a), done);
+    BNF_TRY_GOTO(status, bnf_alloc(8 * (size_t)small * sizeof(int), "singular values: integer workspace", &iwork),
+                 done);
+    bnf_la_convert(t, BNF_F64, rows * cols, w, a);
+    dgesdd_("N", &m, &n, a, &m, s, &unused, &one, &unused, &one, &query, &lwork, iwork, &info, 1);
+    lwork = (int)query;
+    BNF_TRY_GOTO(status, bnf_alloc((size_t)lwork * sizeof(double), "singular values: workspace", &work), done);
+    int threads = bnf_la_single_begin();
+    dgesdd_("N", &m, &n, a, &m, s, &unused, &one, &unused, &one, work, &lwork, iwork, &info, 1);
+    bnf_la_single_end(threads);
+    if (info != 0)
+        status = bnf_fail(BNF_ERR_NUMERIC, "singular values of a %lld x %lld matrix did not converge (LAPACK info %d)",
+                          (long long)rows, (long long)cols, info);
+done:
+    bnf_free(work);
+    bnf_free(iwork);
+    bnf_free(a);
+    return status;
+}
+
+/* Outward rounding: the next f64 above the result of one operation rounded to nearest is an upper bound of it. */
+static double up(double x)
+{
+    return nextafter(x, INFINITY);
+}
+
+static double down(double x)
+{
+    return nextafter(x, -INFINITY);
+}
+
+/* Upper bound of gamma_k / (1 - gamma_k), which is also one of gamma_k and of gamma_k / (1 - gamma_k u). */
+static double gamma_up(double k)
+{
+    double ku = up(k * UNIT);
+    double gamma = up(ku / down(1.0 - ku));
+    return up(gamma / down(1.0 - gamma));
+}
+
+typedef struct gram_bound {
+    int64_t m;
+    const double *s; /* computed Gram matrix */
+    double *b;       /* m x m workspace for the factorisation */
+    double error;    /* bound of the computed Gram matrix's error, 2-norm */
+} gram_bound;
+
+/* Tries to prove lambda_max(exact Gram) <= tau + slack; returns that sum, or a negative number if the proof failed. */
+static double prove_at(const gram_bound *g, double tau)
+{
+    double trace = 0.0, largest = 0.0;
+    for (int64_t i = 0; i < g->m * g->m; i++)
+        g->b[i] = -g->s[i];
+    for (int64_t i = 0; i < g->m; i++) {
+        double d = tau - g->s[i * g->m + i];
+        if (!(d > 0.0))
+            return -1.0;
+        g->b[i * g->m + i] = d;
+        trace = up(trace + d);
+        largest = fmax(largest, d);
+    }
+    int n = (int)g->m, info = 0;
+    int threads = bnf_la_single_begin();
+    dpotrf_("U", &n, g->b, &n, &info, 1);
+    bnf_la_single_end(threads);
+    if (info != 0 || !bnf_la_finite(BNF_F64, g->m * g->m, g->b))
+        return -1.0;
+    double slack = up(gamma_up(4.0 * (double)g->m + 16.0) * trace);
+    slack = up(slack + up(UNIT * largest));
+    slack = up(slack + g->error);
+    return up(tau + slack);
+}
+
+static bnf_status prove(const gram_bound *g, double lambda, double *square)
+{
+    double step = (double)g->m * 0x1p-51;
+    for (int attempt = 0; attempt < 60; attempt++, step *= 2.0) {
+        double bound = prove_at(g, lambda * (1.0 + step) + DBL_MIN);
+        if (bound >= 0.0 && isfinite(bound)) {
+            *square = bound;
+            return BNF_OK;
+        }
+    }
+    return bnf_fail(BNF_ERR_NUMERIC,
+                    "no upper bound of the spectral norm of a matrix with a side of %lld could be proven",
+                    (long long)g->m);
+}
+
+static bool all_zero(bnf_dtype t, int64_t n, const void *w)
+{
+    const float *f = w;
+    const double *d = w;
+    for (int64_t i = 0; i < n; i++)
+        if (t == BNF_F32 ? f[i] != 0.0f : d[i] != 0.0)
+            return false;
+    return true;
+}
+
+bnf_status bnf_la_norm2_upper(bnf_dtype t, int64_t rows, int64_t cols, const void *w, double *upper)
+{
+    BNF_TRY(check_input("spectral norm bound", t, rows, cols, w));
+    int64_t m = rows < cols ? rows : cols, n = rows < cols ? cols : rows;
+    if (m > BNF_LA_EIG_MAX)
+        return bnf_fail(BNF_ERR_UNSUPPORTED, "spectral norm bound: a side of %lld is above %d", (long long)m,
+                        BNF_LA_EIG_MAX);
+    bnf_status status = BNF_OK;
+    double *s = NULL, *b = NULL, *lambda = NULL;
+    void *scratch = NULL;
+    size_t bytes = bnf_la_gram_scratch(t, rows, cols), eig_bytes = bnf_la_eig_scratch(m, false);
+    BNF_TRY_GOTO(status, bnf_alloc((size_t)(m * m) * sizeof(double), "spectral norm bound: Gram matrix", &s), done);
+    BNF_TRY_GOTO(status, bnf_alloc((size_t)(m * m) * sizeof(double), "spectral norm bound: factor", &b), done);
+    BNF_TRY_GOTO(status, bnf_alloc((size_t)m * sizeof(double), "spectral norm bound: eigenvalues", &lambda), done);
+    BNF_TRY_GOTO(status, bnf_alloc(bytes > eig_bytes ? bytes : eig_bytes, "spectral norm bound: scratch", &scratch),
+                 done);
+    double fro2 = bnf_la_dot(t, rows * cols, w, w);
+    if (fro2 == 0.0) { /* every square underflowed: each |element| is below 2^-537 */
+        *upper = all_zero(t, rows * cols, w) ? 0.0 : (double)rows * (double)cols * 0x1p-537;
+        goto done;
+    }
+    bnf_la_gram_f64(t, rows, cols, w, scratch, s);
+    memcpy(b, s, (size_t)(m * m) * sizeof(double));
+    BNF_TRY_GOTO(status, bnf_la_eig(m, false, b, lambda, scratch), done);
+    gram_bound g = {.m = m, .s = s, .b = b};
+    g.error = up(up(gamma_up((double)n) * up(fro2 * up(1.0 + gamma_up((double)(rows * cols))))) + DBL_MIN);
+    double square = 0.0;
+    BNF_TRY_GOTO(status, prove(&g, fmax(lambda[m - 1], 0.0), &square), done);
+    *upper = up(sqrt(square));
+done:
+    bnf_free(scratch);
+    bnf_free(lambda);
+    bnf_free(b);
+    bnf_free(s);
+    return status;
+}
