@@ -16,9 +16,8 @@
  *     Library calls (expf, fmaxf) stop vectorising; write `a > b ? a : b`.
  *   - the body of an OpenMP region inside the function is cloned with it.
  *
- * Bits: levels 3 and 4 contract a * b + c to one rounding, the baseline does not, and a reordered sum would differ by
- * vector width. Results are equal on CPUs of equal level, which the promise of bit identity demands of a cluster anyway.
- * A sum must have one written-out order (no -ffast-math here), so ranks and threads never matter.
+ * Bits: the build rounds a * b + c twice on every level (-ffp-contract=off), and a loop over independent elements gives
+ * the same bits in vectors of any width. A sum must have one written-out order; without -ffast-math the compiler keeps it.
  *
  * BNF_HAVE_TARGET_CLONES comes from CMake (option BNF_SIMD): gcc on x86-64 Linux without sanitizers, whose runtimes are
  * not ready when the dispatchers run. Elsewhere the macro is empty and the baseline (or CMAKE_C_FLAGS=-march=...) counts. */
