@@ -4,7 +4,7 @@
  *     static void relu_rows(int64_t n, const float *restrict x, float *restrict y)
  *     {
  *         for (int64_t i = 0; i < n; i++)
- *             y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+ *             y[i] = x[i] < 0.0f ? 0.0f : x[i];
  *     }
  *
  * Put it on a function that holds a whole loop, never on what the loop calls: the function is reached through an indirect
@@ -13,7 +13,7 @@
  *     choice). External ones are marked in the .c file at the definition only.
  *   - `static inline` helpers called in the loop are inlined into every clone and compiled for that clone's level. A helper
  *     too large to be inlined stays at the baseline level: give it __attribute__((always_inline)) or clone it as well.
- *     Library calls (expf, fmaxf) stop vectorising; write `a > b ? a : b`.
+ *     Library calls (expf, fmaxf) stop vectorising; write `a < b ? b : a`.
  *   - the body of an OpenMP region inside the function is cloned with it.
  *
  * Bits: the build rounds a * b + c twice on every level (-ffp-contract=off), and a loop over independent elements gives
