@@ -1,0 +1,159 @@
+/* banff/data.h - labelled image sets: importing, generating, opening, checking.
+ *
+ * A set is one HDF5 file:
+ *
+ *   /                attributes  format_version, source, checksum; mean[C], std[C] of the training images in [0,1] units
+ *   /train           attributes  classes (list of names), checksum
+ *   /train/images    [N,H,W,C]   u8 (0..255), or f32 in units of its own
+ *   /train/labels    [N]         i32, 0 <= label < number of classes
+ *   /test            the same; optional
+ *
+ * A file made elsewhere (h5py, say) needs only the two datasets: the attributes are optional to read. */
+#ifndef BANFF_DATA_H
+#define BANFF_DATA_H
+
+#include <banff/base.h>
+#include <banff/comm.h>
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define BNF_DATA_FORMAT_VERSION 1
+#define BNF_DATA_MAX_CHANNELS 64
+
+/* The parts of a set. */
+typedef enum bnf_split { BNF_TRAIN = 0, BNF_TEST, BNF_SPLIT_COUNT } bnf_split;
+
+/* "train" or "test". */
+const char *bnf_split_name(bnf_split split);
+
+/* ---- Open sets ---- */
+
+/* One split of a set, open to read. Labels are held in memory, images are read on demand or held too. */
+typedef struct bnf_dataset bnf_dataset;
+
+/* What a split holds. All pointers are borrowed from the dataset. */
+typedef struct bnf_dataset_info {
+    const char *path;
+    const char *name;               /* "train" */
+    const char *source;             /* where it came from; "" if the file does not say */
+    const char *checksum;           /* 16 hex digits of the whole set; "" if the file does not say */
+    bnf_dtype dtype;                /* of the images: BNF_U8 or BNF_F32 */
+    int64_t count, h, w, c;         /* images[count, h, w, c] */
+    int64_t sample_bytes;           /* of one image as stored */
+    int64_t chunk_rows;             /* images in one chunk of the file; 1 if it is not chunked */
+    int64_t classes;                /* number of classes; without class names: the largest label + 1 */
+    const char *const *class_names; /* [classes] */
+    bool has_stats;                 /* the file gives mean and std */
+    const double *mean, *std;       /* [c], of the training images; u8 images in units of 255 */
+} bnf_dataset_info;
+
+/* Opens a split. Not collective: every rank opens its own. Checks types, shapes, that labels and images match in number and
+ * that every label is in range. [out] dataset owned, release with bnf_dataset_close.
+ * Errors: BNF_ERR_IO, BNF_ERR_FORMAT (names file and dataset), BNF_ERR_MEMORY. */
+bnf_status bnf_dataset_open(const char *path, bnf_split split, bnf_dataset **dataset);
+void bnf_dataset_close(bnf_dataset *dataset); /* NULL is legal */
+
+/* Borrowed, valid until the dataset is closed. */
+const bnf_dataset_info *bnf_dataset_get_info(const bnf_dataset *dataset);
+
+/* labels[count], borrowed. */
+const int32_t *bnf_dataset_labels(const bnf_dataset *dataset);
+
+/* Reads the images index[0] <= index[1] <= ... to images[count, h, w, c] of the set's type. Thread-safe.
+ * Errors: BNF_ERR_ARG (not sorted or out of range), BNF_ERR_IO and BNF_ERR_FORMAT (names file and dataset),
+ * BNF_ERR_NUMERIC (an f32 image holds NaN or infinity: the message names file and image). */
+bnf_status bnf_dataset_read(const bnf_dataset *dataset, int64_t count, const int64_t *index, void *images);
+
+/* Reads all images into memory, from where bnf_dataset_read takes them from now on. Fine to call again. Not thread-safe.
+ * Errors: as bnf_dataset_read, and BNF_ERR_MEMORY. */
+bnf_status bnf_dataset_hold(bnf_dataset *dataset);
+
+/* [out] sum  of images and labels in sample order; does not depend on the number of ranks, chunks or compression.
+ * Collective over comm (each rank reads its part); every rank returns the same success or failure. */
+bnf_status bnf_dataset_checksum(const bnf_dataset *dataset, const bnf_comm *comm, uint64_t *sum);
+
+/* Ok if the checksum that the file states for this split is that of its content; BNF_ERR_FORMAT if not or if it states none.
+ * Collective over comm. */
+bnf_status bnf_dataset_verify(const bnf_dataset *dataset, const bnf_comm *comm);
+
+/* ---- Importing ----
+ *
+ * All functions are collective over comm: every rank decodes a contiguous range of samples and all write together. Content
+ * and checksum of the result do not depend on the number of ranks. The file is written under a temporary name beside
+ * `path` and renamed at the end: after a failure `path` is what it was before. Every rank returns the same success or
+ * failure; the rank that met the error has the message.
+ * Errors: BNF_ERR_FORMAT, BNF_ERR_IO (the message names the file), BNF_ERR_ARG, BNF_ERR_MEMORY, BNF_ERR_REMOTE. */
+
+typedef struct bnf_import_output {
+    const char *path;
+    int64_t chunk_bytes; /* aimed size of a chunk; 0: 64 KiB. A chunk holds whole images, one at the least */
+    int deflate;         /* zlib level 0 (off) to 9 */
+} bnf_import_output;
+
+typedef struct bnf_import_summary {
+    int64_t count[BNF_SPLIT_COUNT];
+    int64_t h, w, c, classes;
+    int64_t ignored_files; /* files in class folders that are no pictures by their names */
+    char checksum[17];
+} bnf_import_summary;
+
+/* IDX files (MNIST and its kin), plain or gzip. */
+typedef struct bnf_import_idx_options {
+    const char *train_images, *train_labels;
+    const char *test_images, *test_labels; /* NULL: no test split */
+    int64_t classes;                       /* 0: largest training label + 1, or the number of names */
+    int64_t name_count;                    /* class names; 0: "0", "1", ... */
+    const char *const *names;
+} bnf_import_idx_options;
+bnf_status bnf_import_idx(const bnf_comm *comm, const bnf_import_idx_options *options, const bnf_import_output *output,
+                          bnf_import_summary *summary);
+
+/* CIFAR's binary files. */
+typedef struct bnf_import_cifar_options {
+    int64_t file_count[BNF_SPLIT_COUNT]; /* train >= 1, test >= 0 */
+    const char *const *files[BNF_SPLIT_COUNT];
+    int variant;            /* 10 or 100 */
+    bool coarse;            /* CIFAR-100: the 20 coarse labels instead of the 100 fine ones */
+    const char *names_file; /* one class name a line; NULL: "0", "1", ... */
+} bnf_import_cifar_options;
+bnf_status bnf_import_cifar(const bnf_comm *comm, const bnf_import_cifar_options *options,
+                            const bnf_import_output *output, bnf_import_summary *summary);
+
+typedef enum bnf_resize_mode {
+    BNF_RESIZE_CROP = 0, /* keeps the aspect: the largest centred part of the target's aspect is scaled to it */
+    BNF_RESIZE_STRETCH,  /* scales both sides on their own */
+    BNF_RESIZE_MODE_COUNT
+} bnf_resize_mode;
+
+/* Folders of pictures: each subfolder is a class, named after it, in the order of the names' bytes; pictures may lie
+ * deeper. JPEG, PNG, PGM, PPM. */
+typedef struct bnf_import_folder_options {
+    const char *train;
+    const char *test;      /* NULL: no folder of its own; its classes must be among those of `train` */
+    double test_fraction;  /* in [0,1): without `test`, this part of the pictures, chosen by a hash of class and name */
+    int64_t height, width; /* 0: as the pictures are, which must then all have the same size */
+    bnf_resize_mode resize;
+    int channels; /* 1 grey, 3 colour, 0: grey if all pictures are */
+} bnf_import_folder_options;
+bnf_status bnf_import_folder(const bnf_comm *comm, const bnf_import_folder_options *options,
+                             const bnf_import_output *output, bnf_import_summary *summary);
+
+/* Generated pictures for tests and demonstrations: ten classes of shapes and gratings of random place, size, contrast and
+ * noise. A pure function of the options. */
+typedef struct bnf_synth_shapes_options {
+    int64_t count[BNF_SPLIT_COUNT]; /* train >= 1, test >= 0 */
+    int64_t height, width;          /* at least 8 */
+    int64_t channels;               /* 1 or 3 */
+    double noise;                   /* standard deviation in grey levels, 0..64 */
+    uint64_t seed;
+} bnf_synth_shapes_options;
+bnf_status bnf_synth_shapes(const bnf_comm *comm, const bnf_synth_shapes_options *options,
+                            const bnf_import_output *output, bnf_import_summary *summary);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,258 @@
+/* What all importers share: ranks' ranges, statistics, checksum, the file. */
+#include "base/fs.h"
+#include "base/mem.h"
+#include "comm/agree.h"
+#include "data/digest.h"
+#include "data/source.h"
+#include "h5/attr.h"
+#include "h5/checksum.h"
+#include "h5/dataset.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+
+#define DEFAULT_CHUNK_BYTES ((int64_t)64 << 10)
+#define ROUND_BYTES ((int64_t)8 << 20) /* images that a rank decodes between two collective writes */
+
+__extension__ typedef __int128 wide; /* products of sums over all pixels */
+
+struct import_job {
+    const bnf_comm *comm;
+    bnf_source *source;
+    const bnf_import_output *output;
+    char temporary[PATH_MAX];
+    bnf_h5_file *file;
+    int64_t sample_bytes;
+    int64_t chunk_rows;
+    int64_t round_rows;
+    uint8_t *images;                                                    /* [round_rows, h, w, c] */
+    int32_t *labels;                                                    /* [round_rows] */
+    int64_t sum[BNF_DATA_MAX_CHANNELS], squares[BNF_DATA_MAX_CHANNELS]; /* of the training pixels */
+    uint64_t digest[BNF_SPLIT_COUNT];
+};
+
+const char *bnf_split_name(bnf_split split)
+{
+    return split == BNF_TRAIN ? "train" : "test";
+}
+
+/* ---- One split ---- */
+
+static void add_statistics(struct import_job *job, int64_t count)
+{
+    int64_t c = job->source->c;
+    int64_t pixels = count * job->source->h * job->source->w;
+
+    for (int64_t ch = 0; ch < c; ch++) {
+        int64_t sum = 0, squares = 0;
+        for (int64_t i = 0; i < pixels; i++) {
+            int64_t v = job->images[i * c + ch];
+            sum += v;
+            squares += v * v;
+        }
+        job->sum[ch] += sum;
+        job->squares[ch] += squares;
+    }
+}
+
+static bnf_status check_labels(struct import_job *job, bnf_split split, int64_t first, int64_t count)
+{
+    const bnf_source *s = job->source;
+    for (int64_t i = 0; i < count; i++) {
+        if (job->labels[i] >= 0 && job->labels[i] < s->classes)
+            continue;
+        char where[PATH_MAX + 64];
+        s->locate(s, split, first + i, where, sizeof where);
+        return bnf_fail(BNF_ERR_FORMAT, "%s: label %d is out of range; there are %lld classes", where,
+                        (int)job->labels[i], (long long)s->classes);
+    }
+    return BNF_OK;
+}
+
+/* Decodes the samples [first, first + count) into the job's buffers and takes their statistics. */
+static bnf_status prepare_rows(struct import_job *job, bnf_split split, int64_t first, int64_t count)
+{
+    if (count == 0)
+        return BNF_OK;
+    BNF_TRY(job->source->read(job->source, split, first, count, job->images, job->labels));
+    BNF_TRY(check_labels(job, split, first, count));
+    job->digest[split] += bnf_digest_samples(job->images, job->sample_bytes, job->labels, first, count);
+    if (split == BNF_TRAIN)
+        add_statistics(job, count);
+    return BNF_OK;
+}
+
+static bnf_status write_rows(struct import_job *job, bnf_split split, int64_t first, int64_t count,
+                             bnf_h5_dataset *images, bnf_h5_dataset *labels)
+{
+    const bnf_source *s = job->source;
+    int64_t start[] = {first, 0, 0, 0}, extent[] = {count, s->h, s->w, s->c};
+
+    bnf_status status = prepare_rows(job, split, first, count);
+    BNF_TRY(bnf_h5_dataset_write_slab_all(images, BNF_U8, start, extent, job->images, status));
+    return bnf_h5_dataset_write_slab_all(labels, BNF_I32, start, extent, job->labels, BNF_OK);
+}
+
+/* Every rank decodes a contiguous range of whole chunks; all take the same number of rounds, some of them empty. */
+static bnf_status write_rounds(struct import_job *job, bnf_split split, bnf_h5_dataset *images, bnf_h5_dataset *labels)
+{
+    int64_t n = job->source->count[split], rank = bnf_comm_rank(job->comm), ranks = bnf_comm_size(job->comm);
+    int64_t chunks = (n + job->chunk_rows - 1) / job->chunk_rows;
+    int64_t lo = chunks * rank / ranks * job->chunk_rows, hi = chunks * (rank + 1) / ranks * job->chunk_rows;
+    int64_t most = (chunks + ranks - 1) / ranks * job->chunk_rows; /* rows of the busiest rank */
+
+    if (lo > n)
+        lo = n;
+    if (hi > n)
+        hi = n;
+    for (int64_t done = 0; done < most; done += job->round_rows) {
+        int64_t first = lo + done < hi ? lo + done : hi;
+        int64_t last = first + job->round_rows < hi ? first + job->round_rows : hi;
+        if (first == last)
+            first = last = 0; /* an empty selection may not lie beyond the end */
+        BNF_TRY(write_rows(job, split, first, last - first, images, labels));
+    }
+    return BNF_OK;
+}
+
+static bnf_status write_split(struct import_job *job, bnf_split split)
+{
+    const bnf_source *s = job->source;
+    int64_t dim[] = {s->count[split], s->h, s->w, s->c};
+    int64_t chunk[] = {job->chunk_rows < dim[0] ? job->chunk_rows : dim[0], s->h, s->w, s->c};
+    bnf_h5_storage storage = {.chunk = chunk, .deflate = job->output->deflate, .shuffle = false};
+    bnf_h5_dataset *images = NULL, *labels = NULL;
+    char name[32], group[16], text[BNF_CHECKSUM_HEX];
+    bnf_status status;
+
+    snprintf(group, sizeof group, "/%s", bnf_split_name(split));
+    snprintf(name, sizeof name, "%s/images", group);
+    BNF_TRY_GOTO(status, bnf_h5_dataset_create(job->file, name, BNF_U8, 4, dim, &storage, &images), done);
+    snprintf(name, sizeof name, "%s/labels", group);
+    BNF_TRY_GOTO(status, bnf_h5_dataset_create(job->file, name, BNF_I32, 1, dim, NULL, &labels), done);
+    BNF_TRY_GOTO(status, write_rounds(job, split, images, labels), done);
+    BNF_TRY_GOTO(status, bnf_digest_reduce(job->comm, &job->digest[split]), done);
+    bnf_checksum_format(job->digest[split], text);
+    BNF_TRY_GOTO(status,
+                 bnf_h5_attr_set_strs(job->file, group, "classes", s->classes, (const char *const *)s->class_names),
+                 done);
+    BNF_TRY_GOTO(status, bnf_h5_attr_set_str(job->file, group, "checksum", text), done);
+done:;
+    bnf_status closed = bnf_h5_dataset_close(labels);
+    if (status == BNF_OK)
+        status = closed;
+    closed = bnf_h5_dataset_close(images);
+    return status == BNF_OK ? closed : status;
+}
+
+/* ---- The whole file ---- */
+
+/* Mean and standard deviation in units of 255, from integers: neither order nor number of ranks can change them. */
+static bnf_status write_statistics(struct import_job *job)
+{
+    const bnf_source *s = job->source;
+    int64_t n = s->count[BNF_TRAIN] * s->h * s->w;
+    double mean[BNF_DATA_MAX_CHANNELS], std[BNF_DATA_MAX_CHANNELS];
+
+    BNF_TRY(bnf_comm_allreduce_i64(job->comm, BNF_COMM_SUM, job->sum, s->c));
+    BNF_TRY(bnf_comm_allreduce_i64(job->comm, BNF_COMM_SUM, job->squares, s->c));
+    for (int64_t c = 0; c < s->c; c++) {
+        wide spread = (wide)n * job->squares[c] - (wide)job->sum[c] * job->sum[c];
+        mean[c] = (double)job->sum[c] / (255.0 * (double)n);
+        std[c] = sqrt((double)spread) / (255.0 * (double)n);
+    }
+    BNF_TRY(bnf_h5_attr_set_reals(job->file, "/", "mean", s->c, mean));
+    return bnf_h5_attr_set_reals(job->file, "/", "std", s->c, std);
+}
+
+static bnf_status write_content(struct import_job *job)
+{
+    const bnf_source *s = job->source;
+    char text[BNF_CHECKSUM_HEX];
+
+    for (int split = 0; split < BNF_SPLIT_COUNT; split++)
+        if (s->count[split] > 0)
+            BNF_TRY(write_split(job, (bnf_split)split));
+    BNF_TRY(write_statistics(job));
+    BNF_TRY(bnf_h5_attr_set_int(job->file, "/", "format_version", BNF_DATA_FORMAT_VERSION));
+    BNF_TRY(bnf_h5_attr_set_str(job->file, "/", "source", s->description));
+    bnf_checksum_format(bnf_digest_set(job->digest, s->count, s->h, s->w, s->c), text);
+    return bnf_h5_attr_set_str(job->file, "/", "checksum", text);
+}
+
+static bnf_status prepare_job(struct import_job *job)
+{
+    const bnf_source *s = job->source;
+    const bnf_import_output *o = job->output;
+    int64_t chunk_bytes = o->chunk_bytes > 0 ? o->chunk_bytes : DEFAULT_CHUNK_BYTES;
+
+    if (o->deflate < 0 || o->deflate > 9)
+        return bnf_fail(BNF_ERR_ARG, "a deflate level of %d: it must be 0 to 9", o->deflate);
+    if (s->c > BNF_DATA_MAX_CHANNELS)
+        return bnf_fail(BNF_ERR_UNSUPPORTED, "%lld channels; at most %d", (long long)s->c, BNF_DATA_MAX_CHANNELS);
+    if (snprintf(job->temporary, sizeof job->temporary, "%s.tmp", o->path) >= (int)sizeof job->temporary)
+        return bnf_fail(BNF_ERR_ARG, "the path '%s' is too long", o->path);
+    job->sample_bytes = s->h * s->w * s->c;
+    job->chunk_rows = chunk_bytes / job->sample_bytes > 0 ? chunk_bytes / job->sample_bytes : 1;
+    int64_t chunks = ROUND_BYTES / (job->chunk_rows * job->sample_bytes);
+    job->round_rows = job->chunk_rows * (chunks > 0 ? chunks : 1);
+    BNF_TRY(bnf_alloc((size_t)(job->round_rows * job->sample_bytes), "images of an import", &job->images));
+    return bnf_alloc((size_t)job->round_rows * sizeof(int32_t), "labels of an import", &job->labels);
+}
+
+/* Rank 0 gives the finished file its name, or removes it. */
+static bnf_status settle_file(struct import_job *job, bnf_status status)
+{
+    if (bnf_comm_rank(job->comm) == 0) {
+        if (status == BNF_OK)
+            status = bnf_fs_rename(job->temporary, job->output->path);
+        if (status != BNF_OK)
+            (void)bnf_fs_remove(job->temporary); /* the first failure is the one to report */
+    }
+    return bnf_comm_agree(job->comm, status);
+}
+
+static bnf_status run_job(struct import_job *job)
+{
+    BNF_TRY(bnf_comm_agree(job->comm, prepare_job(job)));
+    bnf_status status = bnf_h5_file_create_parallel(job->temporary, job->comm, &job->file);
+    if (status != BNF_OK)
+        return settle_file(job, status);
+    status = write_content(job);
+    bnf_status closed = bnf_h5_file_close(job->file);
+    return settle_file(job, status == BNF_OK ? closed : status);
+}
+
+static void summarise(const struct import_job *job, bnf_import_summary *summary)
+{
+    const bnf_source *s = job->source;
+    *summary =
+        (bnf_import_summary){.h = s->h, .w = s->w, .c = s->c, .classes = s->classes, .ignored_files = s->ignored_files};
+    for (int split = 0; split < BNF_SPLIT_COUNT; split++)
+        summary->count[split] = s->count[split];
+    bnf_checksum_format(bnf_digest_set(job->digest, s->count, s->h, s->w, s->c), summary->checksum);
+}
+
+bnf_status bnf_import_run(const bnf_comm *comm, bnf_source *source, const bnf_import_output *output,
+                          bnf_import_summary *summary)
+{
+    struct import_job *job = NULL;
+    bnf_status status = bnf_comm_agree(comm, bnf_calloc(1, sizeof *job, "import", &job));
+
+    if (status == BNF_OK) {
+        job->comm = comm;
+        job->source = source;
+        job->output = output;
+        status = run_job(job);
+    }
+    if (status == BNF_OK)
+        summarise(job, summary);
+    if (job) {
+        bnf_free(job->images);
+        bnf_free(job->labels);
+    }
+    bnf_free(job);
+    source->destroy(source);
+    return status;
+}

@@ -1,0 +1,52 @@
+/* data/source.h - where the samples of an import come from.
+ *
+ * An importer is a source: it knows how many samples of one size it has and reads any range of them. import.c does the rest
+ * (ranges of ranks, statistics, checksum, writing). A new importer is one file with a function that makes a source. */
+#ifndef BNF_DATA_SOURCE_H
+#define BNF_DATA_SOURCE_H
+
+#include <banff/data.h>
+
+typedef struct bnf_source bnf_source;
+
+struct bnf_source {
+    /* Reads samples [first, first + count) of a split to images[count, h, w, c] u8 and labels[count]. Called with
+     * ascending ranges, split by split. Not collective. Labels are checked by the caller. */
+    bnf_status (*read)(bnf_source *source, bnf_split split, int64_t first, int64_t count, uint8_t *images,
+                       int32_t *labels);
+
+    /* Text that locates a sample for a message, e.g. "'t10k-labels', item 12". Writes at most `size` bytes. */
+    void (*locate)(const bnf_source *source, bnf_split split, int64_t index, char *text, size_t size);
+
+    /* Releases the source itself; legal on one that is half made. */
+    void (*destroy)(bnf_source *source);
+
+    int64_t count[BNF_SPLIT_COUNT]; /* train >= 1, test >= 0 */
+    int64_t h, w, c;
+    int64_t classes;
+    char **class_names; /* [classes], owned */
+    char *description;  /* for the file's attribute `source`; owned */
+    int64_t ignored_files;
+};
+
+/* Makes class names: copies of names[classes], or "0", "1", ... where names is NULL. Errors: BNF_ERR_MEMORY. */
+bnf_status bnf_source_set_names(bnf_source *source, int64_t classes, const char *const *names);
+
+/* Sets the description (printf format). Errors: BNF_ERR_MEMORY. */
+bnf_status bnf_source_describe(bnf_source *source, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Frees names and description: what every destroy function ends with. */
+void bnf_source_release(bnf_source *source);
+
+/* Sources. [out] source owned, release with source->destroy; NULL after an error. Collective over comm; every rank returns
+ * the same success or failure. */
+bnf_status bnf_source_idx(const bnf_comm *comm, const bnf_import_idx_options *options, bnf_source **source);
+bnf_status bnf_source_cifar(const bnf_comm *comm, const bnf_import_cifar_options *options, bnf_source **source);
+bnf_status bnf_source_folder(const bnf_comm *comm, const bnf_import_folder_options *options, bnf_source **source);
+bnf_status bnf_source_shapes(const bnf_comm *comm, const bnf_synth_shapes_options *options, bnf_source **source);
+
+/* Reads the source out into a file and destroys it, whatever the result. Collective over comm. See banff/data.h, Importing. */
+bnf_status bnf_import_run(const bnf_comm *comm, bnf_source *source, const bnf_import_output *output,
+                          bnf_import_summary *summary);
+
+#endif
