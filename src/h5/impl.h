@@ -1,0 +1,82 @@
+/* h5/impl.h - what the files of this room share. Nobody outside of src/h5 includes it. */
+#ifndef BNF_H5_IMPL_H
+#define BNF_H5_IMPL_H
+
+#include <hdf5.h>
+
+#include "h5/dataset.h"
+#include "h5/file.h"
+
+struct bnf_h5_file {
+    hid_t id;
+    char *path;
+    const bnf_comm *comm; /* NULL: one process */
+    bool writable;
+    bool in_memory;
+    int64_t open_datasets;
+};
+
+struct bnf_h5_dataset {
+    bnf_h5_file *file;
+    char *name; /* with a leading slash */
+    hid_t id;
+    bnf_h5_dataset_info info; /* stored_bytes and offset are filled in by describe alone */
+};
+
+/* The process-wide lock, held until the end of the enclosing block. The first use starts HDF5. Not recursive: entry points of
+ * the room do not call each other. */
+typedef struct bnf_h5_guard {
+    char unused;
+} bnf_h5_guard;
+bnf_h5_guard bnf_h5_lock(void);
+void bnf_h5_unlock(bnf_h5_guard *guard);
+#define BNF_H5_LOCKED() bnf_h5_guard guard_ __attribute__((cleanup(bnf_h5_unlock), unused)) = bnf_h5_lock()
+
+/* An HDF5 handle that is released at the end of its block. Not for predefined types. */
+static inline void bnf_h5_id_release(hid_t *id)
+{
+    if (*id > 0)
+        H5Idec_ref(*id);
+}
+#define BNF_H5_ID __attribute__((cleanup(bnf_h5_id_release))) hid_t
+
+/* Whether HDF5 was started after MPI_Init; a parallel file needs that. */
+bool bnf_h5_started_under_mpi(void);
+
+/* bnf_fail with ": <what HDF5 says was the innermost cause>" appended. A failing system call turns BNF_ERR_FORMAT into
+ * BNF_ERR_IO. */
+bnf_status bnf_h5_fail(bnf_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Settings that all files share, to be released. Files on disk take the format of 1.10, where every piece of metadata has a
+ * checksum, indices of chunks too; images in memory that of 1.8, whose superblock has no flags that HDF5 changes when it
+ * hands out the image. Negative: HDF5 failed. */
+hid_t bnf_h5_access_list(H5F_libver_t format);
+
+/* A file that is not open yet; its release. */
+bnf_status bnf_h5_file_new(const char *path, const bnf_comm *comm, bnf_h5_file **file);
+void bnf_h5_file_free(bnf_h5_file *file);
+
+/* Whether the file can be written, asked of the operating system, whose reasons are clearer than HDF5's; `create` makes it
+ * if there is none. */
+bnf_status bnf_h5_check_creatable(const char *path, bool create);
+
+/* Agreement over the ranks of a parallel file; `local` itself for one process. */
+bnf_status bnf_h5_agree(const bnf_h5_file *file, bnf_status local);
+
+/* Names as they are used inside: with one leading slash. [out] full owned. Errors: BNF_ERR_ARG for an empty name. */
+bnf_status bnf_h5_path(const char *name, char **full);
+
+/* [out] exists  whether every part of the path `full` exists; [out] above  bytes of the longest prefix that does. */
+bnf_status bnf_h5_find(const bnf_h5_file *file, const char *full, bool *exists, size_t *above);
+
+/* Error for an object that is not there: names the children of the deepest group that is. */
+bnf_status bnf_h5_fail_missing(const bnf_h5_file *file, const char *what, const char *full, size_t above);
+
+/* Link creation list that makes missing groups; to be released by the caller. */
+hid_t bnf_h5_link_list(void);
+
+/* Appends a copy of `name`. */
+bnf_status bnf_h5_names_add(bnf_h5_names *names, const char *name);
+void bnf_h5_names_sort(bnf_h5_names *names);
+
+#endif
