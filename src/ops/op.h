@@ -58,7 +58,7 @@ typedef struct bnf_kernel {
     /* Fills k->state etc. BNF_ERR_UNSUPPORTED (with no message needed) = refuses this use: the next kernel in the list is asked.
      * NULL = always accepts, no state. */
     bnf_status (*create)(const bnf_op_inst *inst, bnf_kernel_plan *k);
-    /* Never fails, never allocates. in[i]/out[i] are 64-byte aligned. Outputs do not overlap inputs unless op->inplace allows. */
+    /* Never fails, never allocates. Arrays are aligned to their element at least. Outputs do not overlap inputs unless op->inplace allows. */
     void (*run)(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx, const void *const *in,
                 void *const *out, void *scratch);
     void (*destroy)(bnf_kernel_plan *k); /* NULL = nothing to do */

@@ -1,0 +1,187 @@
+/* banff/graph.h - parameters, graph under construction, automatic differentiation, and the plan that replays a step.
+ *
+ * A graph describes the work of one leaf plus what is summed over all leaves of the global batch. Values are leaf-level (one array per
+ * leaf: inputs and what depends on them) or batch-level (one array for the whole batch: parameters, constants, batch sums and what
+ * depends only on them). A plan compiles a graph for given leaves, threads and ranks and runs it without allocating. */
+#ifndef BANFF_GRAPH_H
+#define BANFF_GRAPH_H
+
+#include <banff/comm.h>
+#include <banff/ops.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* --- parameters ------------------------------------------------------------------------------------------------------------ */
+
+/* How the owner of a parameter turns the raw weight that is optimised into the effective one that the network uses, e.g. spectral
+ * normalisation. Made by a factory on the owner only. Arrays have the parameter's number of elements and the store's real type and do not
+ * overlap. */
+typedef struct bnf_reparam {
+    void *self;
+    bnf_status (*forward)(void *self, const void *raw, void *effective);
+    /* Gradient of the last forward, which saw the same raw: d_effective -> d_raw. */
+    void (*backward)(void *self, const void *raw, const void *d_effective, void *d_raw);
+    /* Persistent state (e.g. the singular vector). `get` gives the one in which the last forward began: after `set` of it, forward on the same
+     * raw weight repeats that forward bit for bit, which is what a checkpoint needs. state_count 0: none, both may be NULL. */
+    int64_t state_count;
+    void (*state_get)(void *self, double *state);
+    bnf_status (*state_set)(void *self, const double *state);
+    void (*destroy)(void *self);
+} bnf_reparam;
+
+typedef struct bnf_reparam_factory {
+    const char *name; /* for reports: "spectral", "bjorck", ... */
+    double cost;      /* estimated flops per step, forward and backward: balances owners */
+    const void *config;
+    size_t config_size; /* bytes copied into the store */
+    /* [out] made: self owned by the caller, released by made->destroy. */
+    bnf_status (*make)(const void *config, const bnf_desc *desc, bnf_reparam *made);
+} bnf_reparam_factory;
+
+typedef enum bnf_init_kind {
+    BNF_INIT_CONSTANT = 0, /* a */
+    BNF_INIT_NORMAL,       /* mean a, standard deviation b */
+    BNF_INIT_UNIFORM,      /* in [a, b) */
+    BNF_INIT_ORTHOGONAL    /* rows or columns of the matrix [dim0, rest] orthonormal, times a */
+} bnf_init_kind;
+
+typedef struct bnf_init {
+    bnf_init_kind kind;
+    double a, b;
+} bnf_init;
+
+/* A set of named arrays shared by graphs: trainable parameters and state (running statistics). Every rank holds the effective
+ * values, bit-identical. */
+typedef struct bnf_params bnf_params;
+
+typedef struct bnf_param_info {
+    const char *name;
+    bnf_desc desc;
+    bool trainable; /* false: state, written by bnf_graph_assign */
+    bool decay;     /* weight decay applies by default (weights yes, biases no) */
+    bnf_init init;
+    bnf_reparam_factory reparam; /* make == NULL: the raw weight is the effective one */
+} bnf_param_info;
+
+/* [out] params owned. real: BNF_F32, or BNF_F64 for gradient checks. */
+bnf_status bnf_params_create(bnf_dtype real, bnf_params **params);
+void bnf_params_destroy(bnf_params *params);
+/* Adds an array; the name must be new. [out] index. Values are zero until bnf_params_init. Copies what info points to. */
+bnf_status bnf_params_add(bnf_params *params, const bnf_param_info *info, int *index);
+bnf_dtype bnf_params_real(const bnf_params *params);
+int bnf_params_count(const bnf_params *params);
+int bnf_params_find(const bnf_params *params, const char *name); /* -1 if absent */
+const bnf_param_info *bnf_params_info(const bnf_params *params, int index); /* borrowed */
+void *bnf_params_value(bnf_params *params, int index);                     /* borrowed; call bnf_params_touch after writing */
+void bnf_params_touch(bnf_params *params); /* plans repack parameters before the next run */
+uint64_t bnf_params_version(const bnf_params *params);
+int64_t bnf_params_elements(const bnf_params *params, bool trainable_only);
+/* Initial raw values: a function of (seed, index, element) only. */
+bnf_status bnf_params_init(bnf_params *params, uint64_t seed);
+
+/* --- graph ----------------------------------------------------------------------------------------------------------------- */
+
+typedef struct bnf_graph bnf_graph;
+
+/* leaves: of the global batch; training: dropout and batch statistics on. params is borrowed and must outlive the graph. */
+bnf_status bnf_graph_create(bnf_params *params, int64_t leaves, bool training, bnf_graph **graph);
+void bnf_graph_destroy(bnf_graph *graph);
+bnf_builder *bnf_graph_builder(bnf_graph *graph);
+/* First error of the construction so far (message recorded again). */
+bnf_status bnf_graph_status(const bnf_graph *graph);
+
+/* A leaf-level input. desc: shape of one leaf's slice. */
+bnf_val bnf_graph_input(bnf_graph *graph, const char *name, const bnf_desc *desc);
+/* The effective value of a parameter or state (the same value at every call). */
+bnf_val bnf_graph_param(bnf_graph *graph, int index);
+/* Store index of a value that came from bnf_graph_param. */
+int bnf_graph_param_index(const bnf_graph *graph, bnf_val param);
+/* At the end of each run, state `index` := batch-level `value` (same shape). */
+void bnf_graph_assign(bnf_graph *graph, int index, bnf_val value);
+/* A batch-level array given by the caller, e.g. a schedule's value; set with bnf_plan_set. */
+bnf_val bnf_graph_knob(bnf_graph *graph, const char *name, const bnf_desc *desc);
+bool bnf_val_is_leaf(const bnf_graph *graph, bnf_val v);
+
+/* Gradients of the sum over leaves of scalar `loss` (or of a batch-level scalar). For a parameter: the leaf's contribution, to be summed over leaves;
+ * for other values the gradient itself. grads[i] is BNF_NONE where the loss does not depend on wrt[i]. */
+bnf_status bnf_graph_gradient(bnf_graph *graph, bnf_val loss, const bnf_val *wrt, int n, bnf_val *grads);
+/* Registers the gradients of `loss` with respect to every trainable parameter used so far, for delivery to owners. */
+bnf_status bnf_graph_minimize(bnf_graph *graph, bnf_val loss);
+
+/* --- plan ------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct bnf_plan bnf_plan;
+
+typedef struct bnf_plan_config {
+    const bnf_comm *comm;  /* borrowed; NULL = this process alone */
+    int threads;           /* OpenMP threads that take leaves */
+    const int *owner;      /* [bnf_params_count] rank that owns each parameter; NULL = rank 0 owns all */
+    bool reference;        /* only reference kernels */
+    bool eager;            /* one operation at a time over all leaves, no buffer shared, results checked for NaN and infinity */
+    bool profile;          /* count time per node */
+    uint64_t seed;         /* of random operations */
+} bnf_plan_config;
+
+/* Compiles; outputs: values to keep after a run. Collective over cfg->comm in effect (ranks must build the same graph), but does not communicate.
+ * The graph must outlive the plan and no longer change. Errors: BNF_ERR_ARG (more ranks than leaves names both numbers), BNF_ERR_UNSUPPORTED,
+ * BNF_ERR_MEMORY. */
+bnf_status bnf_plan_create(const bnf_plan_config *cfg, bnf_graph *graph, const bnf_val *outputs, int n, bnf_plan **plan);
+void bnf_plan_destroy(bnf_plan *plan);
+
+/* Leaves [lo, hi) of this rank. */
+void bnf_plan_leaves(const bnf_plan *plan, int *lo, int *hi);
+/* data[(hi-lo) * leaf elements], 64-byte aligned, borrowed during runs. */
+bnf_status bnf_plan_bind(bnf_plan *plan, bnf_val input, const void *data);
+/* Copies `data` into a knob. */
+bnf_status bnf_plan_set(bnf_plan *plan, bnf_val knob, const void *data);
+/* Runs one step. Collective if the plan has batch sums. The result is a function of the inputs, parameters, seed and step only. */
+bnf_status bnf_plan_run(bnf_plan *plan, int64_t step);
+/* Kept output: leaf-level [(hi-lo) * leaf elements], batch-level [elements]. Borrowed, valid until the next run. */
+const void *bnf_plan_output(const bnf_plan *plan, bnf_val v);
+
+/* Gradient sums of this rank after a run, one group per segment that has any; within a group ordered by owner. partial[c]: sum over tree
+ * node c of this rank's cover (comm/tree.h), n elements; offset[i]: where params[i]'s gradient starts. */
+typedef struct bnf_grad_group {
+    int n_params;
+    const int *params;       /* parameter indices */
+    const int64_t *offset;   /* [n_params] in elements */
+    const int64_t *owner_offset; /* [ranks+1] element range of each owner */
+    int64_t n;
+    int n_partials;
+    const void *const *partial;
+} bnf_grad_group;
+int bnf_plan_grad_groups(const bnf_plan *plan);
+/* Brings group g into plain layout if kernels left it packed, and describes it. Borrowed until the next run. */
+const bnf_grad_group *bnf_plan_grad_group(bnf_plan *plan, int g);
+
+/* Planned bytes. */
+typedef struct bnf_plan_memory {
+    size_t thread_bytes;   /* activations that live within a segment, per thread */
+    size_t leaf_bytes;     /* activations that live across segments, per leaf */
+    size_t reduce_bytes;   /* gradient and batch-sum buffers, all threads */
+    size_t packed_bytes;   /* parameters in kernels' layouts */
+    size_t scratch_bytes;  /* per thread */
+    size_t unshared_bytes; /* what one leaf's activations would take without reuse */
+} bnf_plan_memory;
+void bnf_plan_get_memory(const bnf_plan *plan, bnf_plan_memory *memory);
+int bnf_plan_segments(const bnf_plan *plan);
+/* Leaves of the global batch. */
+int bnf_plan_leaf_count(const bnf_plan *plan);
+/* Flops of convolutions and dense layers per run over the whole batch. */
+double bnf_plan_flops(const bnf_plan *plan);
+/* Per node, with cfg.profile: operation, kernel, shape, seconds over all threads, flops per run on this rank. Returns false past the last node. */
+typedef struct bnf_plan_node_stat {
+    const char *op, *kernel;
+    bnf_desc out;
+    int segment;
+    double seconds, flops, bytes;
+    int64_t calls;
+} bnf_plan_node_stat;
+bool bnf_plan_node(const bnf_plan *plan, int index, bnf_plan_node_stat *stat);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

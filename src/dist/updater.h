@@ -1,0 +1,57 @@
+/* dist/updater.h - one update path for plain and constrained parameters: gradients are reduced to the owner, the owner updates the raw weight and
+ * computes the effective one, owners broadcast.
+ *
+ * The owner of a parameter holds its raw weight, the optimiser's state and the reparametrisation; every rank holds the effective weight (in
+ * bnf_params). All functions are collective over the communicator unless they say otherwise, and their results do not depend on the
+ * number of ranks or threads. */
+#ifndef BNF_DIST_UPDATER_H
+#define BNF_DIST_UPDATER_H
+
+#include <banff/graph.h>
+
+/* What the updater needs to know of an optimiser (src/optim is glued on in src/train). Thread-safe for different parameters. */
+typedef struct bnf_update_rule {
+    void *self;
+    int n_states; /* arrays of the parameter's size, start as zeros */
+    const char *(*state_name)(void *self, int i);
+    /* value -= step; grad_scale is the clipping factor; `step` counts from 0. */
+    void (*update)(void *self, int param, float *value, const float *grad, float *const *state, int64_t n,
+                   double grad_scale, int64_t step);
+    double (*sumsq)(const float *x, int64_t n);            /* in a fixed order */
+    double (*clip)(void *self, double total_sumsq);        /* factor for all gradients */
+} bnf_update_rule;
+
+typedef struct bnf_update_stats {
+    double grad_norm;  /* global, before clipping, of the raw parameters' gradients */
+    bool finite;       /* false: nothing was updated */
+    double reduce_seconds, update_seconds, broadcast_seconds; /* on this rank; update includes the reparametrisation */
+} bnf_update_stats;
+
+typedef struct bnf_updater bnf_updater;
+
+/* params must hold the initial raw values (bnf_params_init) on every rank; afterwards they hold the effective ones.
+ *   comm    borrowed; NULL = this process alone      owner[count]  as given to the plans; copied
+ * Errors: BNF_ERR_MEMORY, those of the reparametrisations; the same status on every rank. */
+bnf_status bnf_updater_create(const bnf_comm *comm, bnf_params *params, const int *owner, const bnf_update_rule *rule, int threads,
+                              bnf_updater **updater);
+void bnf_updater_destroy(bnf_updater *updater);
+
+/* One update from the gradients that `plan` has just computed. */
+bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, bnf_update_stats *stats);
+
+/* --- state, for checkpoints and for export ------------------------------------------------------------------------------------ */
+
+/* Arrays of a parameter: raw weight, optimiser states, state of the reparametrisation. A non-trainable state has one, its value. */
+int bnf_updater_arrays(const bnf_updater *updater, int param);
+/* Name ("raw", "moment1", "reparam"), element type (f32, the reparametrisation's f64) and count; the same on every rank. Not collective. */
+void bnf_updater_array_info(const bnf_updater *updater, int param, int array, const char **name, bnf_dtype *dtype,
+                            int64_t *count);
+/* Brings the array to rank 0: data[count] there, may be NULL elsewhere. */
+bnf_status bnf_updater_gather(bnf_updater *updater, int param, int array, void *data);
+/* Gives the owner the array that every rank passes in (only the owner's copy is read). Not collective. Errors: BNF_ERR_FORMAT if it cannot be
+ * the state of a reparametrisation. */
+bnf_status bnf_updater_put(bnf_updater *updater, int param, int array, const void *data);
+/* After all arrays have been put: computes effective weights again and broadcasts them. Bits are those at the time of the gather. */
+bnf_status bnf_updater_restore(bnf_updater *updater);
+
+#endif

@@ -1,0 +1,249 @@
+/* graph/exec.c - running a plan: segment by segment, leaves on threads, sums along the fixed tree. Nothing here allocates. */
+#include "graph/plan.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+static inline char *at(const bnf_plan *p, const bnf_place *place, int thread, int leaf, char *reduce) {
+    switch (place->kind) {
+    case BNF_AT_FIXED: return place->base;
+    case BNF_AT_THREAD: return p->thread_arena[thread] + place->offset;
+    case BNF_AT_LEAF: return p->leaf_arena + (size_t)leaf * p->leaf_bytes + place->offset;
+    case BNF_AT_ROWS: return place->base + (size_t)leaf * place->stride;
+    case BNF_AT_REDUCE: return reduce + place->offset;
+    case BNF_AT_NONE: break;
+    }
+    return NULL;
+}
+
+/* leaf: local index, -1 for batch-level nodes. reduce: where this leaf's slots go. */
+static void run_node(const bnf_plan *p, int index, int thread, int leaf, char *reduce, int64_t step) {
+    bnf_node_run *run = &p->runs[index];
+    const bnf_kernel *kernel = run->kernel.kernel;
+    if (!kernel) /* an alias or a batch sum */
+        return;
+    const void *in[BNF_OP_MAX_IN];
+    void *out[BNF_OP_MAX_OUT];
+    for (int i = 0; i < run->inst.n_in; i++)
+        in[i] = at(p, &run->in[i], thread, leaf, reduce);
+    for (int i = 0; i < run->inst.n_out; i++)
+        out[i] = at(p, &run->out[i], thread, leaf, reduce);
+    int64_t global = leaf < 0 ? -1 : p->leaf_lo + leaf;
+    bnf_run_ctx ctx = {.thread = thread, .leaf = global, .first_sample = global * p->leaf_samples, .seed = p->cfg.seed, .step = step};
+    if (!run->seconds) {
+        kernel->run(&run->inst, &run->kernel, &ctx, in, out, p->scratch[thread]);
+        return;
+    }
+    double start = bnf_clock_seconds();
+    kernel->run(&run->inst, &run->kernel, &ctx, in, out, p->scratch[thread]);
+    run->seconds[8 * thread] += bnf_clock_seconds() - start; /* a cache line per thread */
+}
+
+static void copy_slots(const bnf_plan *p, const bnf_segment *seg, int thread, int leaf, char *reduce) {
+    size_t real = bnf_plan_real(p);
+    for (int i = 0; i < seg->n_slots; i++) {
+        const bnf_slot *slot = &seg->slots[i];
+        if (!slot->copied)
+            continue;
+        int32_t root = bnf_graph_root(p->graph, slot->value);
+        memcpy(reduce + (size_t)slot->offset * real, at(p, &p->places[root], thread, leaf, reduce),
+               bnf_desc_bytes(&p->graph->values[slot->value].desc));
+    }
+}
+
+static void run_leaf(const bnf_plan *p, const bnf_segment *seg, int thread, int leaf, char *reduce, int64_t step) {
+    if (!p->cfg.eager)
+        for (int i = 0; i < seg->n_leaf; i++)
+            run_node(p, seg->leaf_nodes[i], thread, leaf, reduce, step);
+    copy_slots(p, seg, thread, leaf, reduce);
+}
+
+/* This thread's leaves, in tree order. */
+static void run_walk(const bnf_plan *p, const bnf_segment *seg, int thread, int64_t step) {
+    const bnf_walk *walk = &p->walks[thread];
+    bnf_dtype real = p->graph->base.real;
+    for (int i = 0; i < walk->n_ops; i++) {
+        const bnf_walk_op *op = &walk->ops[i];
+        char *dst = bnf_plan_buffer(p, seg, op->dst);
+        if (op->leaf >= 0)
+            run_leaf(p, seg, thread, op->leaf, dst, step);
+        else if (seg->elements > 0)
+            bnf_tree_add(real, dst, bnf_plan_buffer(p, seg, op->src), seg->elements);
+    }
+}
+
+/* Additions between threads: every thread does its share of the elements of all of them. */
+static void run_merges(const bnf_plan *p, const bnf_segment *seg, int thread, int threads) {
+    size_t real = bnf_plan_real(p);
+    int64_t unit = (int64_t)(BNF_ALIGN / real), blocks = seg->elements / unit;
+    int64_t lo = blocks * thread / threads * unit, hi = blocks * (thread + 1) / threads * unit;
+    for (int i = 0; i < p->n_merges && hi > lo; i++)
+        bnf_tree_add(p->graph->base.real, bnf_plan_buffer(p, seg, p->merges[i].dst) + (size_t)lo * real,
+                     bnf_plan_buffer(p, seg, p->merges[i].src) + (size_t)lo * real, hi - lo);
+}
+
+static bool all_finite(const bnf_desc *d, const void *data) {
+    int64_t n = bnf_desc_count(d);
+    for (int64_t i = 0; i < n; i++)
+        if ((d->dtype == BNF_F32 && !isfinite(((const float *)data)[i])) ||
+            (d->dtype == BNF_F64 && !isfinite(((const double *)data)[i])))
+            return false;
+    return true;
+}
+
+/* Eager: operation by operation over all leaves, each result checked. */
+static bnf_status run_eager(const bnf_plan *p, const bnf_segment *seg, int64_t step) {
+    int leaves = p->leaf_hi - p->leaf_lo;
+    for (int i = 0; i < seg->n_leaf; i++) {
+        int node = seg->leaf_nodes[i], bad = -1;
+        const bnf_node_run *run = &p->runs[node];
+        if (!run->kernel.kernel)
+            continue;
+#pragma omp parallel for num_threads(p->cfg.threads) schedule(static) reduction(max : bad)
+        for (int leaf = 0; leaf < leaves; leaf++) {
+            run_node(p, node, omp_get_thread_num(), leaf, NULL, step);
+            for (int k = 0; k < run->inst.n_out; k++)
+                if (!all_finite(&run->inst.out[k], at(p, &run->out[k], 0, leaf, NULL)))
+                    bad = leaf;
+        }
+        if (bad >= 0) {
+            char shape[96];
+            return bnf_fail(BNF_ERR_NUMERIC, "node %d (%s, kernel %s, %s): not finite on leaf %d, step %lld", node,
+                            run->inst.op->name, run->kernel.kernel->name, bnf_desc_format(&run->inst.out[0], shape, sizeof shape),
+                            p->leaf_lo + bad, (long long)step);
+        }
+    }
+    return BNF_OK;
+}
+
+static bnf_status sum_segment(const bnf_plan *p, const bnf_segment *seg) {
+    const void *partials[64];
+    if (seg->n_sums == 0)
+        return BNF_OK;
+    for (int i = 0; i < p->n_cover; i++)
+        partials[i] = bnf_plan_buffer(p, seg, p->cover_buffer[i]);
+    if (p->ranks == 1) {
+        memcpy(seg->sum_root, partials[0], (size_t)seg->sum_elements * bnf_plan_real(p));
+        return BNF_OK;
+    }
+    return bnf_tree_allreduce(p->cfg.comm, (int)p->graph->base.leaves, p->graph->base.real, partials, seg->sum_elements,
+                              seg->sum_root);
+}
+
+static bnf_status run_segment(const bnf_plan *p, int s, int64_t step) {
+    const bnf_segment *seg = &p->segments[s];
+    for (int i = 0; i < seg->n_batch; i++)
+        run_node(p, seg->batch_nodes[i], 0, -1, NULL, step);
+    if (s == p->n_segments)
+        return BNF_OK;
+    if (p->cfg.eager)
+        BNF_TRY(run_eager(p, seg, step));
+#pragma omp parallel num_threads(p->cfg.threads)
+    {
+        int thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        for (int t = thread; t < p->cfg.threads; t += threads) /* a smaller team does all walks, too */
+            run_walk(p, seg, t, step);
+#pragma omp barrier
+        run_merges(p, seg, thread, threads);
+    }
+    return sum_segment(p, seg);
+}
+
+static void repack_params(bnf_plan *p) {
+    if (p->packed_version == bnf_params_version(p->graph->params))
+        return;
+#pragma omp parallel for num_threads(p->cfg.threads) schedule(dynamic)
+    for (int i = 0; i < p->n_packed; i++) {
+        const bnf_packed_param *e = &p->packed[i];
+        e->pack->pack(e->pack, bnf_params_value(p->graph->params, e->param), e->data);
+    }
+    p->packed_version = bnf_params_version(p->graph->params);
+}
+
+static bnf_status check_bound(const bnf_plan *p) {
+    for (int i = 0; i < p->graph->n_values; i++)
+        if (p->graph->values[i].kind == BNF_V_INPUT && !p->places[i].base)
+            return bnf_fail(BNF_ERR_ARG, "input '%s' is not bound to data", p->graph->values[i].name);
+    return BNF_OK;
+}
+
+bnf_status bnf_plan_run(bnf_plan *plan, int64_t step) {
+    BNF_TRY(check_bound(plan));
+    repack_params(plan);
+    for (int s = 0; s <= plan->n_segments; s++)
+        BNF_TRY(run_segment(plan, s, step));
+    for (int i = 0; plan->cfg.profile && i < plan->graph->n_nodes; i++)
+        plan->runs[i].calls++;
+    const bnf_graph *g = plan->graph;
+    for (int i = 0; i < g->n_assigns; i++) {
+        const bnf_place *place = &plan->places[bnf_graph_root(g, g->assigns[i].value.id)];
+        memcpy(bnf_params_value(g->params, g->assigns[i].ref), place->base, bnf_desc_bytes(&g->values[g->assigns[i].value.id].desc));
+    }
+    return BNF_OK;
+}
+
+bnf_status bnf_plan_bind(bnf_plan *plan, bnf_val input, const void *data) {
+    BNF_ASSERT(plan->graph->values[input.id].kind == BNF_V_INPUT);
+    BNF_ASSERT((uintptr_t)data % BNF_ALIGN == 0);
+    bnf_place *place = &plan->places[input.id];
+    if (place->base == data)
+        return BNF_OK;
+    place->base = (char *)(uintptr_t)data; /* kernels do not write to inputs */
+    for (int i = 0; i < plan->graph->n_nodes; i++)
+        for (int k = 0; k < plan->graph->nodes[i].n_in; k++)
+            if (bnf_graph_root(plan->graph, plan->graph->nodes[i].in[k].id) == input.id)
+                plan->runs[i].in[k] = *place;
+    return BNF_OK;
+}
+
+bnf_status bnf_plan_set(bnf_plan *plan, bnf_val knob, const void *data) {
+    BNF_ASSERT(plan->graph->values[knob.id].kind == BNF_V_KNOB);
+    memcpy(plan->places[knob.id].base, data, bnf_desc_bytes(&plan->graph->values[knob.id].desc));
+    return BNF_OK;
+}
+
+const void *bnf_plan_output(const bnf_plan *plan, bnf_val v) {
+    int32_t root = bnf_graph_root(plan->graph, v.id);
+    BNF_ASSERT(plan->kept[root]);
+    return plan->places[root].base;
+}
+
+int bnf_plan_grad_groups(const bnf_plan *plan) {
+    int n = 0;
+    for (int s = 0; s < plan->n_segments; s++)
+        n += plan->segments[s].group.n_params > 0;
+    return n;
+}
+
+static void unpack_group(const bnf_plan *p, bnf_segment *seg) {
+    size_t real = bnf_plan_real(p);
+    int n = seg->group.n_params, work = n * p->n_cover;
+#pragma omp parallel for num_threads(p->cfg.threads) schedule(dynamic)
+    for (int w = 0; w < work; w++) {
+        const bnf_slot *slot = &seg->slots[seg->n_sums + w % n];
+        int c = w / n;
+        const char *from = bnf_plan_buffer(p, seg, p->cover_buffer[c]) + (size_t)slot->offset * real;
+        char *to = seg->plain + ((size_t)c * (size_t)seg->group.n + (size_t)slot->plain) * real;
+        if (slot->pack)
+            slot->pack->unpack(slot->pack, from, to);
+        else
+            memcpy(to, from, bnf_desc_bytes(&p->graph->values[slot->value].desc));
+    }
+}
+
+const bnf_grad_group *bnf_plan_grad_group(bnf_plan *plan, int g) {
+    for (int s = 0; s < plan->n_segments; s++) {
+        bnf_segment *seg = &plan->segments[s];
+        if (seg->group.n_params == 0 || g-- > 0)
+            continue;
+        if (seg->packed)
+            unpack_group(plan, seg);
+        return &seg->group;
+    }
+    BNF_ASSERT(!"there is no such group");
+    return NULL;
+}
