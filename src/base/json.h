@@ -14,7 +14,6 @@ typedef struct bnf_json {
     bnf_buf *out;
     int depth;
     int indent;                      /* spaces per level; 0: everything on one line */
-    bool after_key;
     bool filled[BNF_JSON_MAX_DEPTH]; /* whether the container of that depth has an element already */
     char kind[BNF_JSON_MAX_DEPTH];   /* '{' or '[' */
 } bnf_json;
