@@ -69,7 +69,7 @@ static bnf_status conv_infer(bnf_op_inst *inst)
                            w->dim[1] * a->groups, a->groups, x->dim[3]);
     if (inst->n_in == 3 && (inst->in[2].ndim != 1 || inst->in[2].dim[0] != w->dim[0]))
         return bnf_op_fail(inst, "the bias must be [%" PRId64 "]", w->dim[0]);
-    int64_t oh, ow;
+    int64_t oh = 0, ow = 0;
     BNF_TRY(output_size(inst, a, &x->dim[1], &w->dim[2], &oh, &ow));
     inst->out[0] = bnf_desc_4d(x->dtype, x->dim[0], oh, ow, w->dim[0]);
     return BNF_OK;
@@ -78,7 +78,7 @@ static bnf_status conv_infer(bnf_op_inst *inst)
 /* dy must be what the forward operation gives for attr's image and kernel. */
 static bnf_status check_dy(const bnf_op_inst *inst, const bnf_conv2d_bwd_attr *a, const bnf_desc *dy)
 {
-    int64_t oh, ow;
+    int64_t oh = 0, ow = 0;
     BNF_TRY(output_size(inst, &a->conv, a->image, a->kernel, &oh, &ow));
     if (dy->dim[1] != oh || dy->dim[2] != ow)
         return bnf_op_fail(inst, "the output gradient must be %" PRId64 "x%" PRId64, oh, ow);

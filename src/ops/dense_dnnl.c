@@ -2,8 +2,9 @@
 #include "ops/dense.h"
 #include "ops/linear_dnnl.h"
 
-/* Only the forward pass packs its weight. Measured on one Zen 4 core with 8 ... 32 rows: forward 107-116 GFLOP/s packed, 46-102
- * plain; both gradients are at least as fast on plain matrices (97-115) as on the layouts oneDNN would choose (60-107). */
+/* Only the forward pass packs its weight. Measured on one Zen 4 core with 8 ... 32 rows: forward 107-116 GFLOP/s
+ * packed, 46-102 plain; both gradients are at least as fast on plain matrices (97-115) as on the layouts oneDNN
+ * would choose (60-107). */
 bnf_status bnf_dense_dnnl_create(const bnf_op_inst *inst, bnf_kernel_plan *k)
 {
     if (inst->in[0].dtype != BNF_F32)

@@ -9,8 +9,8 @@
 #include <pthread.h>
 #include <string.h>
 
-/* 2.x describes an operation in a "descriptor" struct and memory descriptors are plain structs; 3.x has neither. make_desc(),
- * memory descriptors held by value and layout_key() are what a port has to change. */
+/* 2.x describes an operation in a "descriptor" struct and memory descriptors are plain structs; 3.x has neither.
+ * make_desc(), memory descriptors held by value and layout_key() are what a port has to change. */
 #if DNNL_VERSION_MAJOR != 2
 #error "banff is written for the C interface of oneDNN 2.x: port src/ops/dnnl.c to this version"
 #endif
@@ -57,8 +57,8 @@ static void engine_init(void)
         engine = NULL;
 }
 
-/* oneDNN decides at creation, and checks at execution, how many threads it may use: it asks OpenMP. Inside a parallel region that
- * is one; outside, this makes it one. Returns the setting to give back to leave_serial(). */
+/* oneDNN decides at creation, and checks at execution, how many threads it may use: it asks OpenMP. Inside a
+ * parallel region that is one; outside, this makes it one. Returns the setting to give back to leave_serial(). */
 static int enter_serial(void)
 {
     int n = omp_get_max_threads();
@@ -443,8 +443,8 @@ void bnf_dnnl_run(bnf_dnnl *d, int thread, void *const ptr[BNF_DNNL_ROLES], void
         BNF_ASSERT(p);
         if (p == t->last[i])
             continue;
-        /* Writes zeros into the padding of a packed layout. For packed weights, which several threads read, the padding is zero
-         * already, so the bytes never change. */
+        /* Writes zeros into the padding of a packed layout. For packed weights, which several threads read, the
+         * padding is zero already, so the bytes never change. */
         st = dnnl_memory_set_data_handle_v2(t->arg[i].memory, p, t->stream);
         t->last[i] = p;
     }

@@ -1,9 +1,11 @@
 /* ops/dnnl.h - the one door to oneDNN: a description in our terms in, a primitive that several threads may run out.
  *
- * dnnl.c is the only file of this room that includes oneDNN's header; what differs between its major versions stays there.
+ * dnnl.c is the only file of this room that includes oneDNN's header; what differs between its major versions stays
+ * there.
  *
- * Every primitive is created for one thread (whatever OpenMP's setting is at that moment), uses the scratch memory given to
- * run(), and computes in strict f32. So its result depends on its inputs only, not on how many threads work beside it. */
+ * Every primitive is created for one thread (whatever OpenMP's setting is at that moment), uses the scratch memory
+ * given to run(), and computes in strict f32. So its result depends on its inputs only, not on how many threads work
+ * beside it. */
 #ifndef BNF_OPS_DNNL_H
 #define BNF_OPS_DNNL_H
 
@@ -25,7 +27,7 @@ typedef struct bnf_dnnl_array {
 typedef enum bnf_dnnl_family {
     BNF_DNNL_CONV = 0, /* src n,i,h,w; weights o,i,kh,kw or g,o/g,i/g,kh,kw; bias o; dst n,o,oh,ow */
     BNF_DNNL_DENSE,    /* src n,i; weights o,i; bias o; dst n,o */
-    BNF_DNNL_POOL_MAX, /* src n,c,h,w; dst n,c,oh,ow; forward only: its backward needs a workspace that we do not keep */
+    BNF_DNNL_POOL_MAX, /* src n,c,h,w; dst n,c,oh,ow; forward only: backward would need a workspace */
     BNF_DNNL_POOL_AVG  /* divides by the cells of the whole window, padding included */
 } bnf_dnnl_family;
 
@@ -40,8 +42,9 @@ typedef struct bnf_dnnl_spec {
     int64_t dilation[2];       /* convolution; 1 = dense */
 } bnf_dnnl_spec;
 
-/* What an argument of run() is. In a backward pass the name stands for its gradient where the gradient is what the pass reads or
- * writes: BWD_DATA reads DST (dy) and WEIGHTS, writes SRC (dx); BWD_WEIGHTS reads SRC (x) and DST (dy), writes WEIGHTS, BIAS. */
+/* What an argument of run() is. In a backward pass the name stands for its gradient where the gradient is what the
+ * pass reads or writes: BWD_DATA reads DST (dy) and WEIGHTS, writes SRC (dx); BWD_WEIGHTS reads SRC (x) and DST
+ * (dy), writes WEIGHTS, BIAS. */
 typedef enum bnf_dnnl_role {
     BNF_DNNL_SRC = 0,
     BNF_DNNL_WEIGHTS,
@@ -64,12 +67,12 @@ size_t bnf_dnnl_scratch_bytes(const bnf_dnnl *d);
 /* Name of oneDNN's implementation, for reports. Borrowed from oneDNN, lives as long as d. */
 const char *bnf_dnnl_impl_name(const bnf_dnnl *d);
 
-/* How the weights of a BNF_DNNL_ANY description are laid out; NULL if they are plain. Borrowed from d. The padding that a packed
- * layout may contain is always zero. */
+/* How the weights of a BNF_DNNL_ANY description are laid out; NULL if they are plain. Borrowed from d. The padding
+ * that a packed layout may contain is always zero. */
 const bnf_pack *bnf_dnnl_pack(const bnf_dnnl *d);
 
-/* Runs on the calling thread. ptr[role] = data of that argument, NULL where the description has none. `scratch` may be NULL if
- * none is needed. Never fails: a refusal by oneDNN at this point is a bug. */
+/* Runs on the calling thread. ptr[role] = data of that argument, NULL where the description has none. `scratch` may
+ * be NULL if none is needed. Never fails: a refusal by oneDNN at this point is a bug. */
 void bnf_dnnl_run(bnf_dnnl *d, int thread, void *const ptr[BNF_DNNL_ROLES], void *scratch);
 
 #endif

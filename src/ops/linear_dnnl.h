@@ -1,7 +1,7 @@
 /* ops/linear_dnnl.h - what the oneDNN kernels of conv2d and dense share: which input is what, and packed weights.
  *
- * Both families have the same three operations: forward (x, w [, bias]) -> y, bwd_data (dy, w) -> dx and
- * bwd_weights (x, dy) -> (dw, dbias or [1] = 0). Where the weight is no parameter, or its gradient may not stay packed, run()
+ * Both families have the same three operations: forward (x, w [, bias]) -> y, bwd_data (dy, w) -> dx and bwd_weights
+ * (x, dy) -> (dw, dbias or [1] = 0). Where the weight is no parameter, or its gradient may not stay packed, run()
  * converts through scratch memory. */
 #ifndef BNF_OPS_LINEAR_DNNL_H
 #define BNF_OPS_LINEAR_DNNL_H
