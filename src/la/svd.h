@@ -25,8 +25,7 @@ bnf_status bnf_la_singular_values(bnf_dtype t, int64_t rows, int64_t cols, const
  * tau starts just above LAPACK's largest eigenvalue, which is a guess only: the factorisation is the proof. The one
  * assumption is that BLAS sums ordinary products (no Strassen-like scheme) in round-to-nearest, as OpenBLAS does.
  * Errors: BNF_ERR_MEMORY; BNF_ERR_NUMERIC for NaN, infinity or squares that overflow; BNF_ERR_UNSUPPORTED when m is
- *         above
- * BNF_LA_EIG_MAX. */
+ * above BNF_LA_EIG_MAX. */
 bnf_status bnf_la_norm2_upper(bnf_dtype t, int64_t rows, int64_t cols, const void *w, double *upper);
 
 #endif

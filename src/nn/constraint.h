@@ -2,11 +2,10 @@
  * derivative.
  *
  * One bnf_constraint belongs to one parameter matrix W[rows,cols], row-major, f32 (training) or f64. Convolution
- * kernels
- * [out, in/groups, kh, kw] are such matrices as they lie, with rows = out. All functions are local (the owner of the
- * parameter calls them), single-threaded and deterministic: same bits for same input and state, whatever the number of
- * ranks and threads. Different constraints may run at the same time on different threads; one may not. Nothing is
- * allocated after creation.
+ * kernels [out, in/groups, kh, kw] are such matrices as they lie, with rows = out. All functions are local (the owner
+ * of the parameter calls them), single-threaded and deterministic: same bits for same input and state, whatever the
+ * number of ranks and threads. Different constraints may run at the same time on different threads; one may not.
+ * Nothing is allocated after creation.
  *
  *   kind            effective matrix (before the factor)
  *   none            W
@@ -18,8 +17,8 @@
  * What holds in exact arithmetic: spectral gives ||W_eff||_2 <= factor whenever the power iteration's sigma is within
  * eps of the true one. Since x -> 1.5 x - 0.5 x^3 maps [0, 2] into [-1, 1], bjorck with beta = 0.5 and at least one
  * step gives ||W_eff||_2 <= factor as soon as sigma + eps is at least half of the true norm; with smaller beta, when
- * sigma is within eps. Rounding adds a few units in the last place of the type. Certificates do not rely on any of
- * this: they bound the exported weights (la/svd.h). */
+ * sigma is within eps. Rounding adds some 1e-7 in f32, up to 1e-5 for matrices of condition 1e4. Certificates do
+ * not rely on any of this: they bound the exported weights (la/svd.h). */
 #ifndef BNF_NN_CONSTRAINT_H
 #define BNF_NN_CONSTRAINT_H
 
@@ -45,7 +44,7 @@ typedef enum bnf_bjorck_form { BNF_BJORCK_EIGEN, BNF_BJORCK_DIRECT } bnf_bjorck_
 typedef struct bnf_constraint_config {
     bnf_constraint_kind kind;
     bnf_bjorck_form form;
-    int power_iterations; /* at most this many per forward; 0 takes u as it is (then forward needs a state or cold) */
+    int power_iterations;      /* at most this many per forward; 0 takes u as it is */
     int power_cold_iterations; /* at most this many in the first forward of a constraint without a state */
     double power_tolerance;    /* stop after the iteration that changed u by less */
     double eps;                /* added to sigma, > 0 or (for tests) 0 */
@@ -55,12 +54,12 @@ typedef struct bnf_constraint_config {
     double factor;             /* multiplies the result, > 0; see nn/lip_factor.h */
 } bnf_constraint_config;
 
-/* The published settings: 10 power iterations (100 when cold) to 1e-3, eps 1e-3, 15 steps of beta 0.5 to 1e-3, factor
- * 1. */
+/* The published settings: 10 power iterations to 1e-3, eps 1e-3, 15 steps of beta 0.5 to 1e-3; 100 power iterations
+ * when cold (so that the first call has a good sigma, too), eigen form, factor 1. */
 bnf_constraint_config bnf_constraint_config_default(bnf_constraint_kind kind);
 
-/* Names in configurations ("none", "spectral", ...; "eigen", "direct"), and back. Errors: BNF_ERR_CONFIG lists the
- * valid. */
+/* Names in configurations ("none", "spectral", ...; "eigen", "direct"), and back. BNF_ERR_CONFIG lists the valid ones.
+ * */
 const char *bnf_constraint_kind_name(bnf_constraint_kind kind);
 bnf_status bnf_constraint_kind_parse(const char *name, bnf_constraint_kind *kind);
 const char *bnf_bjorck_form_name(bnf_bjorck_form form);
@@ -73,9 +72,8 @@ double bnf_constraint_cost(const bnf_constraint_config *config, int64_t rows, in
 typedef struct bnf_constraint bnf_constraint;
 
 /* [out] c  owned, release with bnf_constraint_destroy. t is BNF_F32 or BNF_F64.
- * Errors: BNF_ERR_ARG for extents, type or settings outside their range (the message names the setting),
- *         BNF_ERR_MEMORY,
- * BNF_ERR_UNSUPPORTED when a side of the smaller Gram matrix is too large for the eigen form. */
+ * Errors: BNF_ERR_ARG for extents, type or settings outside their range (the message names the setting);
+ * BNF_ERR_MEMORY; BNF_ERR_UNSUPPORTED when the smaller Gram matrix is too large for the eigen form. */
 bnf_status bnf_constraint_create(const bnf_constraint_config *config, bnf_dtype t, int64_t rows, int64_t cols,
                                  bnf_constraint **c);
 void bnf_constraint_destroy(bnf_constraint *c); /* NULL is legal */

@@ -135,7 +135,9 @@ bnf_status bnf_bjorck_eigen_forward(bnf_bjorck_eigen *e, const bnf_bjorck_rule *
     e->rule = *rule;
     e->sigma = power.sigma;
     e->scale = power.sigma + rule->eps;
-    BNF_TRY(bnf_la_eig(s.m, true, e->v, e->mu, e->scratch));
+    bnf_status status = bnf_la_eig(s.m, true, e->v, e->mu, e->scratch);
+    if (status != BNF_OK)
+        return bnf_fail_context(status, "constraint of a %lld x %lld matrix", (long long)s.rows, (long long)s.cols);
     if (!(e->scale > 0.0) || !isfinite(e->scale))
         return bnf_fail(BNF_ERR_NUMERIC, "constraint of a %lld x %lld matrix: its norm estimate is %g",
                         (long long)s.rows, (long long)s.cols, power.sigma);
