@@ -1,0 +1,21 @@
+/* cli/cmd.h - what a subcommand of the program is. */
+#ifndef BNF_CLI_CMD_H
+#define BNF_CLI_CMD_H
+
+#include <banff/comm.h>
+
+/* Runs a subcommand. Collective over world; argv[0] is the subcommand's name, argv[1...] its arguments. Results are printed
+ * by rank 0; an error is returned on every rank, and the caller prints the message. */
+typedef bnf_status (*bnf_cmd_fn)(const bnf_comm *world, int argc, char **argv);
+
+struct bnf_cmd {
+    const char *name;    /* "import" */
+    const char *summary; /* one line for the list of subcommands */
+    bnf_cmd_fn fn;
+};
+
+bnf_status bnf_cmd_import(const bnf_comm *world, int argc, char **argv);
+bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv);
+bnf_status bnf_cmd_synth(const bnf_comm *world, int argc, char **argv);
+
+#endif

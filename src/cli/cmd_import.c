@@ -1,0 +1,266 @@
+/* banff import idx|cifar|folder: other people's files into one HDF5 file. */
+#include "base/fs.h"
+#include "cli/args.h"
+#include "cli/cmd.h"
+
+#include <banff/data.h>
+
+#include <string.h>
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
+
+/* Options that all importers have. */
+struct common {
+    bnf_import_output output;
+    int64_t deflate, chunk_kib;
+    bool help, quiet;
+};
+/* clang-format off */
+#define COMMON_ARGS(c)                                                                                            \
+    {"out", "FILE", "the HDF5 file to write (needed)", BNF_ARG_STR, &(c).output.path},                            \
+    {"deflate", "N", "compress with zlib level 1 to 9 (default 0: not)", BNF_ARG_INT, &(c).deflate},              \
+    {"chunk-kib", "N", "aimed size of a chunk (default 64); it holds whole images", BNF_ARG_INT, &(c).chunk_kib}, \
+    {"quiet", NULL, "print no summary", BNF_ARG_FLAG, &(c).quiet},                                                \
+    {"help", NULL, "print this", BNF_ARG_FLAG, &(c).help}
+/* clang-format on */
+
+static bnf_status finish_common(struct common *c)
+{
+    if (!c->output.path)
+        return bnf_fail(BNF_ERR_CONFIG, "--out FILE is needed");
+    if (c->deflate < 0 || c->deflate > 9)
+        return bnf_fail(BNF_ERR_CONFIG, "--deflate %lld: it must be 0 to 9", (long long)c->deflate);
+    if (c->chunk_kib < 0 || c->chunk_kib > 1 << 20)
+        return bnf_fail(BNF_ERR_CONFIG, "--chunk-kib %lld: it must be 0 to 1048576", (long long)c->chunk_kib);
+    c->output.deflate = (int)c->deflate;
+    c->output.chunk_bytes = c->chunk_kib * 1024;
+    return BNF_OK;
+}
+
+static void print_summary(const bnf_comm *world, const struct common *c, const bnf_import_summary *s)
+{
+    if (bnf_comm_rank(world) != 0 || c->quiet)
+        return;
+    printf("%s: %lld training and %lld test images of %lld x %lld x %lld, %lld classes, checksum %s\n", c->output.path,
+           (long long)s->count[BNF_TRAIN], (long long)s->count[BNF_TEST], (long long)s->h, (long long)s->w,
+           (long long)s->c, (long long)s->classes, s->checksum);
+    if (s->ignored_files > 0)
+        printf("left out, not named like a picture: %lld files\n", (long long)s->ignored_files);
+}
+
+static bnf_status show_help(const bnf_comm *world, const char *synopsis, const char *about, const bnf_arg *args,
+                            int count)
+{
+    if (bnf_comm_rank(world) == 0)
+        bnf_args_help(stdout, synopsis, about, args, count);
+    return BNF_OK;
+}
+
+/* Cuts "a,b,c" in place. */
+static bnf_status split_names(char *text, bnf_arg_list *names)
+{
+    char *save = NULL;
+    for (char *p = strtok_r(text, ",", &save); p; p = strtok_r(NULL, ",", &save)) {
+        if (names->count == BNF_ARGS_MAX_ITEMS)
+            return bnf_fail(BNF_ERR_CONFIG, "--names: more than %d class names", BNF_ARGS_MAX_ITEMS);
+        names->item[names->count++] = p;
+    }
+    return BNF_OK;
+}
+
+static bnf_status import_idx(const bnf_comm *world, int argc, char **argv)
+{
+    struct common c = {0};
+    bnf_import_idx_options o = {0};
+    bnf_import_summary summary;
+    bnf_arg_list names = {0};
+    char *names_text = NULL;
+    const bnf_arg args[] = {
+        {"train-images", "FILE", "IDX file of images, plain or gzip (needed)", BNF_ARG_STR, &o.train_images},
+        {"train-labels", "FILE", "IDX file of their labels (needed)", BNF_ARG_STR, &o.train_labels},
+        {"test-images", "FILE", "images of the test part", BNF_ARG_STR, &o.test_images},
+        {"test-labels", "FILE", "labels of the test part", BNF_ARG_STR, &o.test_labels},
+        {"classes", "N", "number of classes (default: largest training label + 1)", BNF_ARG_INT, &o.classes},
+        {"names", "A,B,...", "names of the classes (default: their numbers)", BNF_ARG_STR, &names_text},
+        COMMON_ARGS(c),
+    };
+
+    BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, NULL));
+    if (c.help)
+        return show_help(world, "import idx --train-images FILE --train-labels FILE --out FILE [options]",
+                         "Imports IDX files (MNIST and its kin).", args, COUNT(args));
+    BNF_TRY(finish_common(&c));
+    if (names_text)
+        BNF_TRY(split_names(names_text, &names));
+    o.name_count = names.count;
+    o.names = names.item;
+    BNF_TRY(bnf_import_idx(world, &o, &c.output, &summary));
+    print_summary(world, &c, &summary);
+    return BNF_OK;
+}
+
+/* The files that a CIFAR archive unpacks to. */
+struct cifar_layout {
+    int variant;
+    const char *train[5], *test, *names, *coarse_names;
+};
+static const struct cifar_layout cifar_layouts[] = {
+    {10,
+     {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
+     "test_batch.bin",
+     "batches.meta.txt",
+     NULL},
+    {100, {"train.bin"}, "test.bin", "fine_label_names.txt", "coarse_label_names.txt"},
+};
+
+struct cifar_paths {
+    bnf_buf train[5], test, names;
+    const char *train_list[5], *test_list[1];
+};
+
+/* Recognises an unpacked archive by its first training file and fills in the options. */
+static bnf_status find_cifar(const char *folder, struct cifar_paths *paths, bnf_import_cifar_options *o)
+{
+    for (int k = 0; k < COUNT(cifar_layouts); k++) {
+        const struct cifar_layout *l = &cifar_layouts[k];
+        BNF_TRY(bnf_fs_join(&paths->train[0], folder, l->train[0]));
+        if (!bnf_fs_exists(bnf_buf_text(&paths->train[0])))
+            continue;
+        const char *names = o->coarse ? l->coarse_names : l->names;
+        o->variant = l->variant;
+        for (int i = 0; i < 5 && l->train[i]; i++) {
+            BNF_TRY(bnf_fs_join(&paths->train[i], folder, l->train[i]));
+            paths->train_list[i] = bnf_buf_text(&paths->train[i]);
+            o->file_count[BNF_TRAIN] = i + 1;
+        }
+        BNF_TRY(bnf_fs_join(&paths->test, folder, l->test));
+        paths->test_list[0] = bnf_buf_text(&paths->test);
+        o->file_count[BNF_TEST] = 1;
+        if (names && !o->names_file) {
+            BNF_TRY(bnf_fs_join(&paths->names, folder, names));
+            o->names_file = bnf_fs_exists(bnf_buf_text(&paths->names)) ? bnf_buf_text(&paths->names) : NULL;
+        }
+        o->files[BNF_TRAIN] = paths->train_list;
+        o->files[BNF_TEST] = paths->test_list;
+        return BNF_OK;
+    }
+    return bnf_fail(BNF_ERR_FORMAT, "'%s' holds neither data_batch_1.bin (CIFAR-10) nor train.bin (CIFAR-100)", folder);
+}
+
+static void release_cifar(struct cifar_paths *paths)
+{
+    for (int i = 0; i < 5; i++)
+        bnf_buf_release(&paths->train[i]);
+    bnf_buf_release(&paths->test);
+    bnf_buf_release(&paths->names);
+}
+
+static bnf_status import_cifar(const bnf_comm *world, int argc, char **argv)
+{
+    struct common c = {0};
+    bnf_import_cifar_options o = {.variant = 10};
+    bnf_import_summary summary;
+    bnf_arg_list folder = {0}, train = {0}, test = {0};
+    struct cifar_paths paths = {0};
+    int64_t variant = 10;
+    const bnf_arg args[] = {
+        {"train", "FILE", "binary training file; may be repeated, instead of DIR", BNF_ARG_LIST, &train},
+        {"test", "FILE", "binary test file; may be repeated", BNF_ARG_LIST, &test},
+        {"variant", "10|100", "which CIFAR the files of --train are (default 10)", BNF_ARG_INT, &variant},
+        {"coarse", NULL, "CIFAR-100: the 20 coarse labels", BNF_ARG_FLAG, &o.coarse},
+        {"names-file", "FILE", "class names, one a line", BNF_ARG_STR, &o.names_file},
+        COMMON_ARGS(c),
+    };
+
+    BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, &folder));
+    if (c.help)
+        return show_help(world, "import cifar (DIR | --train FILE...) --out FILE [options]",
+                         "Imports CIFAR-10 or CIFAR-100 in binary form. DIR is an unpacked archive.", args,
+                         COUNT(args));
+    BNF_TRY(finish_common(&c));
+    if (folder.count > 1 || (folder.count == 1) == (train.count > 0))
+        return bnf_fail(BNF_ERR_CONFIG, "give one folder, or files by --train");
+    if (variant != 10 && variant != 100)
+        return bnf_fail(BNF_ERR_CONFIG, "--variant %lld: it must be 10 or 100", (long long)variant);
+    o.variant = (int)variant;
+    o.files[BNF_TRAIN] = train.item;
+    o.files[BNF_TEST] = test.item;
+    o.file_count[BNF_TRAIN] = train.count;
+    o.file_count[BNF_TEST] = test.count;
+    bnf_status status = folder.count == 1 ? find_cifar(folder.item[0], &paths, &o) : BNF_OK;
+    if (status == BNF_OK)
+        status = bnf_import_cifar(world, &o, &c.output, &summary);
+    release_cifar(&paths);
+    BNF_TRY(status);
+    print_summary(world, &c, &summary);
+    return BNF_OK;
+}
+
+static bnf_status import_folder(const bnf_comm *world, int argc, char **argv)
+{
+    static const char *const resize_words[] = {"crop", "stretch"};
+    static const char *const channel_words[] = {"auto", "grey", "rgb"};
+    static const int channel_values[] = {0, 1, 3};
+    struct common c = {0};
+    bnf_import_folder_options o = {0};
+    bnf_import_summary summary;
+    bnf_arg_list folder = {0};
+    const char *size = NULL, *resize = "crop", *channels = "auto";
+    int choice;
+    const bnf_arg args[] = {
+        {"train", "DIR", "folder with a subfolder of pictures per class (or give DIR alone)", BNF_ARG_STR, &o.train},
+        {"test", "DIR", "the same for the test part", BNF_ARG_STR, &o.test},
+        {"test-fraction", "F", "without --test: put this part (0 to 1) into the test split", BNF_ARG_REAL,
+         &o.test_fraction},
+        {"size", "HxW", "size of all images (default: as they are, if all are the same)", BNF_ARG_STR, &size},
+        {"resize", "crop|stretch", "how to get there: centred part, or whole picture (default crop)", BNF_ARG_STR,
+         &resize},
+        {"channels", "grey|rgb|auto", "auto: grey if all pictures are (default auto)", BNF_ARG_STR, &channels},
+        COMMON_ARGS(c),
+    };
+
+    BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, &folder));
+    if (c.help)
+        return show_help(world, "import folder DIR --out FILE [options]",
+                         "Imports pictures (JPEG, PNG, PGM, PPM). Each subfolder of DIR is a class.", args,
+                         COUNT(args));
+    BNF_TRY(finish_common(&c));
+    if (folder.count > 1 || (folder.count == 1) == (o.train != NULL))
+        return bnf_fail(BNF_ERR_CONFIG, "give one folder of training pictures, as DIR or by --train");
+    if (folder.count == 1)
+        o.train = folder.item[0];
+    if (size)
+        BNF_TRY(bnf_args_size("size", size, &o.height, &o.width));
+    BNF_TRY(bnf_args_choice("resize", resize, resize_words, COUNT(resize_words), &choice));
+    o.resize = choice == 0 ? BNF_RESIZE_CROP : BNF_RESIZE_STRETCH;
+    BNF_TRY(bnf_args_choice("channels", channels, channel_words, COUNT(channel_words), &choice));
+    o.channels = channel_values[choice];
+    BNF_TRY(bnf_import_folder(world, &o, &c.output, &summary));
+    print_summary(world, &c, &summary);
+    return BNF_OK;
+}
+
+/* A new importer: one function and one line here. */
+static const struct bnf_cmd importers[] = {
+    {"idx", "IDX files (MNIST and its kin), plain or gzip", import_idx},
+    {"cifar", "CIFAR-10 and CIFAR-100 in binary form", import_cifar},
+    {"folder", "folders of JPEG, PNG, PGM or PPM pictures, one per class", import_folder},
+};
+
+bnf_status bnf_cmd_import(const bnf_comm *world, int argc, char **argv)
+{
+    for (int i = 0; argc > 1 && i < COUNT(importers); i++)
+        if (strcmp(argv[1], importers[i].name) == 0)
+            return importers[i].fn(world, argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "--help") != 0)
+        return bnf_fail(BNF_ERR_CONFIG, "import: '%s' is none of idx, cifar, folder", argv[1]);
+    if (argc < 2)
+        return bnf_fail(BNF_ERR_CONFIG, "import: say what: idx, cifar or folder (--help tells more)");
+    if (bnf_comm_rank(world) == 0) {
+        printf("usage: banff import KIND [options]   (--help after KIND lists its options)\n\n"
+               "Imports labelled images into one HDF5 file; all ranks work in parallel.\n\nkinds:\n");
+        for (int i = 0; i < COUNT(importers); i++)
+            printf("  %-10s %s\n", importers[i].name, importers[i].summary);
+    }
+    return BNF_OK;
+}

@@ -1,0 +1,182 @@
+/* banff inspect FILE: what a set of images holds. */
+#include "base/mem.h"
+#include "cli/args.h"
+#include "cli/cmd.h"
+#include "comm/agree.h"
+#include "data/loader.h"
+#include "h5/dataset.h"
+
+#include <banff/data.h>
+
+#include <string.h>
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
+
+static void print_bytes(double bytes)
+{
+    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    int k = 0;
+    while (bytes >= 1024.0 && k < COUNT(unit) - 1) {
+        bytes /= 1024.0;
+        k++;
+    }
+    printf(k == 0 ? "%.0f %s" : "%.1f %s", bytes, unit[k]);
+}
+
+static void print_storage(const bnf_h5_dataset_info *h5, int64_t sample_bytes)
+{
+    if (!h5->chunked) {
+        printf("  stored       one block, ");
+    } else {
+        printf("  stored       chunks of %lld images, ", (long long)h5->chunk[0]);
+        print_bytes((double)(h5->chunk[0] * sample_bytes));
+        printf(" each");
+        if (h5->deflate)
+            printf(", deflate %d", h5->deflate);
+        if (h5->shuffle)
+            printf(", bytes shuffled");
+        if (h5->fletcher32)
+            printf(", chunk checksums");
+        printf(", ");
+    }
+    print_bytes((double)h5->stored_bytes);
+    printf(" in all\n");
+}
+
+/* What an epoch of shuffled reading costs one rank that reads everything. */
+static void print_reading(const bnf_dataset_info *info, const bnf_h5_dataset_info *h5)
+{
+    int64_t bytes = info->count * info->sample_bytes;
+
+    printf("  reading      ");
+    if (bytes <= BNF_LOADER_HOLD_DEFAULT) {
+        print_bytes((double)bytes);
+        printf(" once: held in memory by default\n");
+        return;
+    }
+    bool whole = bytes <= BNF_LOADER_WINDOW_BYTES;
+    int64_t window = whole ? info->count : BNF_LOADER_WINDOW_ROWS;
+    printf("shuffled %s; ", whole ? "as a whole" : "in windows");
+    if (h5->deflate) {
+        printf("each image unpacks its chunk: up to ");
+        print_bytes((double)bytes * (double)info->chunk_rows);
+    } else {
+        print_bytes((double)bytes);
+    }
+    printf(" an epoch from %lld places at a time\n", (long long)(window / info->chunk_rows));
+}
+
+static bnf_status print_classes(const bnf_dataset *ds)
+{
+    const bnf_dataset_info *info = bnf_dataset_get_info(ds);
+    const int32_t *labels = bnf_dataset_labels(ds);
+    int64_t *count, lowest = info->classes, highest = -1;
+
+    BNF_TRY(bnf_calloc((size_t)info->classes, sizeof *count, "class counts", &count));
+    for (int64_t i = 0; i < info->count; i++) {
+        count[labels[i]]++;
+        lowest = labels[i] < lowest ? labels[i] : lowest;
+        highest = labels[i] > highest ? labels[i] : highest;
+    }
+    printf("  labels       %lld..%lld of %lld classes\n", (long long)lowest, (long long)highest,
+           (long long)info->classes);
+    for (int64_t k = 0; k < info->classes; k++)
+        printf("  %8lld     %-24s %10lld  %5.1f %%\n", (long long)k, info->class_names[k], (long long)count[k],
+               100.0 * (double)count[k] / (double)info->count);
+    bnf_free(count);
+    return BNF_OK;
+}
+
+static bnf_status print_split(bnf_h5_file *file, const bnf_dataset *ds)
+{
+    const bnf_dataset_info *info = bnf_dataset_get_info(ds);
+    bnf_h5_dataset *images;
+    bnf_h5_dataset_info h5;
+    char name[32];
+
+    snprintf(name, sizeof name, "/%s/images", info->name);
+    BNF_TRY(bnf_h5_dataset_open(file, name, &images));
+    bnf_status status = bnf_h5_dataset_describe(images, &h5);
+    bnf_status closed = bnf_h5_dataset_close(images);
+    BNF_TRY(status);
+    BNF_TRY(closed);
+    printf("%s\n  images       %s[%lld,%lld,%lld,%lld]\n", name, bnf_dtype_name(info->dtype), (long long)info->count,
+           (long long)info->h, (long long)info->w, (long long)info->c);
+    print_storage(&h5, info->sample_bytes);
+    print_reading(info, &h5);
+    return print_classes(ds);
+}
+
+static void print_head(const bnf_dataset_info *info)
+{
+    printf("%s\n  source       %s\n  checksum     %s\n", info->path, *info->source ? info->source : "(not stated)",
+           *info->checksum ? info->checksum : "(not stated)");
+    for (int k = 0; k < 2; k++) {
+        printf(k == 0 ? "  mean        " : "  std         ");
+        for (int64_t c = 0; info->has_stats && c < info->c; c++)
+            printf(" %.6f", k == 0 ? info->mean[c] : info->std[c]);
+        printf(info->has_stats ? "\n" : " (not stated)\n");
+    }
+}
+
+/* One split, on all ranks: rank 0 prints, all verify. */
+static bnf_status inspect_split(const bnf_comm *world, bnf_h5_file *file, const char *path, bnf_split split,
+                                bool verify)
+{
+    bnf_dataset *ds = NULL;
+    bool root = bnf_comm_rank(world) == 0;
+    bnf_status status = bnf_comm_agree(world, bnf_dataset_open(path, split, &ds));
+
+    if (status == BNF_OK && root) {
+        if (split == BNF_TRAIN)
+            print_head(bnf_dataset_get_info(ds));
+        status = print_split(file, ds);
+    }
+    status = bnf_comm_agree(world, status);
+    if (status == BNF_OK && verify) {
+        status = bnf_dataset_verify(ds, world);
+        if (status == BNF_OK && root)
+            printf("  verified     content and stated checksum agree\n");
+    }
+    bnf_dataset_close(ds);
+    return status;
+}
+
+static bnf_status inspect_file(const bnf_comm *world, const char *path, bool verify)
+{
+    bnf_h5_file *file = NULL;
+    bool test = false;
+    bnf_status status = bnf_h5_file_open(path, &file);
+
+    if (status == BNF_OK)
+        status = bnf_h5_exists(file, "/test", &test);
+    status = bnf_comm_agree(world, status);
+    if (status == BNF_OK)
+        status = inspect_split(world, file, path, BNF_TRAIN, verify);
+    if (status == BNF_OK && test)
+        status = inspect_split(world, file, path, BNF_TEST, verify);
+    bnf_status closed = bnf_h5_file_close(file);
+    return status == BNF_OK ? closed : status;
+}
+
+bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv)
+{
+    bnf_arg_list files = {0};
+    bool verify = false, help = false;
+    const bnf_arg args[] = {
+        {"verify", NULL, "read all images and compare their checksum with the stated one", BNF_ARG_FLAG, &verify},
+        {"help", NULL, "print this", BNF_ARG_FLAG, &help},
+    };
+
+    BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, &files));
+    if (help) {
+        if (bnf_comm_rank(world) == 0)
+            bnf_args_help(stdout, "inspect FILE [--verify]",
+                          "Shows what a set of images holds: splits, shapes, storage, classes, statistics.", args,
+                          COUNT(args));
+        return BNF_OK;
+    }
+    if (files.count != 1)
+        return bnf_fail(BNF_ERR_CONFIG, "inspect: give one file");
+    return inspect_file(world, files.item[0], verify);
+}
