@@ -1,8 +1,8 @@
 /* banff/optim.h - update rules, learning-rate schedules, parameter groups and gradient clipping.
  *
- * The owner of a parameter updates it. Everything here works on plain f32 arrays and numbers: it knows no graph and no
- * rank. Nothing here is collective, allocates or keeps hidden state, and every result is a function of the arguments
- * alone, whatever the number of ranks and threads. */
+ * The owner of a parameter updates it. Everything here works on plain f32 arrays and numbers: it knows no graph and
+ * no rank. Nothing here is collective, allocates or keeps hidden state, and every result is a function of the
+ * arguments alone, whatever the number of ranks and threads. */
 #ifndef BANFF_OPTIM_H
 #define BANFF_OPTIM_H
 
@@ -58,8 +58,8 @@ const char *bnf_optim_state_name(const bnf_optim_rule *rule, int i);
  *   lr           the learning rate of this step and parameter, > 0 or 0
  *   grad_scale   1, or bnf_optim_clip_scale
  *   step         number of this update, from 1
- * Determinism: each element is computed by the same sequence of roundings wherever it lies in the array, so any split of
- * the array into ranges gives the same bits. Thread-safe on disjoint ranges. */
+ * Determinism: each element is computed by the same sequence of roundings wherever it lies in the array, so any
+ * split of the array into ranges gives the same bits. Thread-safe on disjoint ranges. */
 void bnf_optim_update(const bnf_optim_rule *rule, float *value, const float *grad, float *const *state, int64_t n,
                       double lr, double weight_decay, double grad_scale, int64_t step);
 
@@ -77,13 +77,13 @@ typedef enum bnf_schedule_kind {
 
 typedef struct bnf_schedule {
     bnf_schedule_kind kind;
-    double lr;             /* the rate after the warm-up */
-    double min_lr;         /* cosine, polynomial: the rate at the end */
-    double gamma;          /* step: factor at each milestone */
-    double power;          /* polynomial */
-    double warmup_epochs;  /* linear warm-up over so many epochs (fractions are legal); 0 is none */
-    double warmup_start;   /* the warm-up begins at this part of the rate, in [0, 1] */
-    int milestone_count;   /* step: how many entries of milestones are set */
+    double lr;            /* the rate after the warm-up */
+    double min_lr;        /* cosine, polynomial: the rate at the end */
+    double gamma;         /* step: factor at each milestone */
+    double power;         /* polynomial */
+    double warmup_epochs; /* linear warm-up over so many epochs (fractions are legal); 0 is none */
+    double warmup_start;  /* the warm-up begins at this part of the rate, in [0, 1] */
+    int milestone_count;  /* step: how many entries of milestones are set */
     double milestones[BNF_SCHEDULE_MAX_MILESTONES]; /* step: epochs from the start of training, ascending */
 } bnf_schedule;
 
@@ -98,9 +98,9 @@ const char *bnf_schedule_kind_name(bnf_schedule_kind kind);
 bnf_status bnf_schedule_kind_parse(const char *name, bnf_schedule_kind *kind);
 
 /* The learning rate of update number `step`, counted from 0 (so bnf_optim_update gets step + 1). The warm-up of
- * W = round(warmup_epochs * steps_per_epoch) steps rises linearly and reaches the full rate in its last step, number W - 1;
- * cosine and polynomial run over t = (step - W) / (total_steps - W) and would reach min_lr at step == total_steps; later
- * steps stay there. Milestones count from step 0. A pure function: resuming needs the step alone. */
+ * W = round(warmup_epochs * steps_per_epoch) steps rises linearly and reaches the full rate in its last step, number
+ * W - 1; cosine and polynomial run over t = (step - W) / (total_steps - W) and would reach min_lr at step ==
+ * total_steps; later steps stay there. Milestones count from step 0. A pure function: resuming needs the step alone. */
 double bnf_schedule_lr(const bnf_schedule *schedule, int64_t step, int64_t steps_per_epoch, int64_t total_steps);
 
 /* ---- parameter groups ------------------------------------------------------------------------------------------ */
@@ -115,8 +115,8 @@ typedef struct bnf_param_group {
 
 /* What holds for one parameter. */
 typedef struct bnf_param_setting {
-    int group;           /* index of the group that matched, -1 if none did */
-    double lr_scale;     /* multiply bnf_schedule_lr by it */
+    int group;       /* index of the group that matched, -1 if none did */
+    double lr_scale; /* multiply bnf_schedule_lr by it */
     double weight_decay;
 } bnf_param_setting;
 
@@ -137,8 +137,8 @@ bnf_status bnf_param_group_resolve(const bnf_param_group *groups, int count, con
  * parameters in index order, whoever owns them. */
 double bnf_optim_sumsq(const float *x, int64_t n);
 
-/* The factor for all gradients, min(1, max_norm / (sqrt(total_sumsq) + 1e-6)). 1 if max_norm <= 0 (no clipping). NaN if
- * total_sumsq is not finite: the caller has to stop or skip the step. */
+/* The factor for all gradients, min(1, max_norm / (sqrt(total_sumsq) + 1e-6)). 1 if max_norm <= 0 (no clipping). NaN
+ * if total_sumsq is not finite: the caller has to stop or skip the step. */
 double bnf_optim_clip_scale(double total_sumsq, double max_norm);
 
 /* ---- all settings of a run ------------------------------------------------------------------------------------- */

@@ -1,7 +1,8 @@
 /* Parameter groups and the check of a run's settings. */
 #include <banff/optim.h>
 
-#include <fnmatch.h>
+#include "base/str.h"
+
 #include <math.h>
 
 bnf_param_group bnf_param_group_default(const char *match)
@@ -14,8 +15,8 @@ static bnf_status check_number(int index, const bnf_param_group *group, const ch
 {
     if (isnan(value) || (isfinite(value) && value >= 0.0))
         return BNF_OK;
-    return bnf_fail(BNF_ERR_ARG, "optim.groups[%d] ('%s'): %s is %g, must be finite and not negative", index, group->match,
-                    key, value);
+    return bnf_fail(BNF_ERR_ARG, "optim.groups[%d] ('%s'): %s is %g, must be finite and not negative", index,
+                    group->match, key, value);
 }
 
 static bnf_status check_group(int index, const bnf_param_group *group, double base_lr)
@@ -39,7 +40,7 @@ bnf_status bnf_param_group_resolve(const bnf_param_group *groups, int count, con
     for (int i = 0; i < count && found.group < 0; i++) {
         const bnf_param_group *g = &groups[i];
         BNF_TRY(check_group(i, g, base_lr));
-        if (fnmatch(g->match, name, 0) != 0)
+        if (!bnf_glob_match(g->match, name))
             continue;
         found.group = i;
         if (!isnan(g->lr_scale))

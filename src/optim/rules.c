@@ -1,5 +1,5 @@
-/* Update rules. The loops must round each element alike wherever it lies in the array: a compiler that fuses multiply and
- * add in the vector body but not in the remainder would break that, so fusing is off in this file. */
+/* Update rules. The loops must round each element alike wherever it lies in the array: a compiler that fuses
+ * multiply and add in the vector body but not in the remainder would break that, so fusing is off in this file. */
 #include "optim/rules.h"
 
 #include "base/assert.h"
@@ -55,8 +55,8 @@ static void update_sgd(const bnf_optim_rule *rule, const bnf_optim_step *at, int
     }
 }
 
-/* Adam with both kinds of decay: `keep` multiplies the value before the step, `decay` * value is added to the gradient.
- * The one that a rule does not use is 1 or 0; neither changes a bit of a finite value then. */
+/* Adam with both kinds of decay: `keep` multiplies the value before the step, `decay` * value is added to the
+ * gradient. The one that a rule does not use is 1 or 0; neither changes a bit of a finite value then. */
 BNF_SIMD_CLONES
 static void update_adam_common(const bnf_optim_rule *rule, const bnf_optim_step *at, float keep, float decay, int64_t n,
                                const float *restrict grad, float *const *state, float *restrict value)

@@ -32,8 +32,8 @@ bnf_status bnf_schedule_kind_parse(const char *name, bnf_schedule_kind *kind)
             return BNF_OK;
         }
     }
-    return bnf_fail(BNF_ERR_ARG, "optim.schedule: there is no '%s'; the schedules are constant, step, cosine, polynomial",
-                    name);
+    return bnf_fail(BNF_ERR_ARG,
+                    "optim.schedule: there is no '%s'; the schedules are constant, step, cosine, polynomial", name);
 }
 
 static bnf_status check_milestones(const bnf_schedule *s)
@@ -44,7 +44,8 @@ static bnf_status check_milestones(const bnf_schedule *s)
     for (int i = 0; i < s->milestone_count; i++) {
         const double before = i > 0 ? s->milestones[i - 1] : 0.0;
         if (!(s->milestones[i] > before) || !isfinite(s->milestones[i]))
-            return bnf_fail(BNF_ERR_ARG, "optim.milestones[%d] is %g, must be greater than %g", i, s->milestones[i], before);
+            return bnf_fail(BNF_ERR_ARG, "optim.milestones[%d] is %g, must be greater than %g", i, s->milestones[i],
+                            before);
     }
     return BNF_OK;
 }

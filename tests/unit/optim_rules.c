@@ -123,8 +123,8 @@ static void test_adam_first_step(void **unused)
 }
 
 /* Updates [0, n) in pieces cut at the given points. */
-static void update_in_pieces(const bnf_optim_rule *rule, float *value, const float *grad, float *const *state, int64_t n,
-                             const int64_t *cuts, int cut_count, int64_t step)
+static void update_in_pieces(const bnf_optim_rule *rule, float *value, const float *grad, float *const *state,
+                             int64_t n, const int64_t *cuts, int cut_count, int64_t step)
 {
     int64_t begin = 0;
     for (int c = 0; c <= cut_count; c++) {

@@ -120,7 +120,7 @@ static void test_checks(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_constant), cmocka_unit_test(test_step),   cmocka_unit_test(test_cosine),
+        cmocka_unit_test(test_constant),   cmocka_unit_test(test_step),   cmocka_unit_test(test_cosine),
         cmocka_unit_test(test_polynomial), cmocka_unit_test(test_warmup), cmocka_unit_test(test_checks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
