@@ -1,25 +1,9 @@
 /* ops/binary.c - add, sub, mul, div, maximum of two arrays, either of which may be stretched to the other's shape. */
 #include "base/assert.h"
 #include "base/simd.h"
+#include "ops/attr.h"
 #include "ops/broadcast.h"
 #include "ops/infer.h"
-
-typedef enum bnf_binary_kind {
-    BNF_BINARY_ADD = 0,
-    BNF_BINARY_SUB,
-    BNF_BINARY_MUL,
-    BNF_BINARY_DIV,
-    BNF_BINARY_MAX,
-    BNF_BINARY_COUNT
-} bnf_binary_kind;
-
-typedef struct bnf_binary_attr {
-    int64_t kind;
-} bnf_binary_attr;
-
-typedef struct bnf_maximum_bwd_attr {
-    int64_t side; /* 0: gradient of x, 1: of y */
-} bnf_maximum_bwd_attr;
 
 /* The two innermost loops: steps of x and y from row to row and (0 or 1) from column to column. */
 struct tile {

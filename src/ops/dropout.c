@@ -2,12 +2,8 @@
  * again for the gradient instead of being stored. */
 #include "base/philox.h"
 #include "base/simd.h"
+#include "ops/attr.h"
 #include "ops/infer.h"
-
-typedef struct bnf_dropout_attr {
-    double p;
-    int64_t layer; /* key of the mask + 1; 0: the node's own layer key */
-} bnf_dropout_attr;
 
 #define BNF_REAL_SOURCE "ops/dropout.inc"
 #include "ops/both_reals.inc"

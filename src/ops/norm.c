@@ -1,6 +1,7 @@
 /* ops/norm.c - channel_sum, channel_sqdev, channel_normalize: the parts of normalisation over a batch. The sums here are over
  * one leaf; a batch_sum between them makes them the batch's (nn room). */
 #include "base/simd.h"
+#include "ops/attr.h"
 #include "ops/infer.h"
 
 #include <math.h>
@@ -161,10 +162,6 @@ bnf_val bnf_channel_sqdev(bnf_builder *b, bnf_val x, bnf_val w, bnf_val mean)
 }
 
 /* --- channel_normalize: x, mean, var (gamma, beta) -------------------------------------------------------------------- */
-
-typedef struct bnf_normalize_attr {
-    double eps;
-} bnf_normalize_attr;
 
 /* Room for two values per channel. */
 static bnf_status channel_scratch(const bnf_op_inst *inst, bnf_kernel_plan *k)

@@ -1,13 +1,10 @@
 /* ops/reduce.c - broadcast_to and sum_to, each the transpose of the other; batch_sum. */
 #include "base/simd.h"
+#include "ops/attr.h"
 #include "ops/broadcast.h"
 #include "ops/infer.h"
 
 #include <string.h>
-
-typedef struct bnf_shape_attr {
-    int64_t ndim, dim[BNF_MAX_DIMS]; /* 0 beyond ndim */
-} bnf_shape_attr;
 
 enum {
     LANES = 16, /* running sums side by side */

@@ -1,17 +1,14 @@
 /* ops/shape.c - reshape, concat, slice, pixel_unshuffle: values move, nothing is computed. */
+#include "ops/attr.h"
 #include "ops/infer.h"
 
 #include <string.h>
 
 /* --- reshape ---------------------------------------------------------------------------------------------------------- */
 
-typedef struct bnf_reshape_attr {
-    int64_t ndim, dim[BNF_MAX_DIMS]; /* 0 beyond ndim */
-} bnf_reshape_attr;
-
 static bnf_status reshape_infer(bnf_op_inst *inst)
 {
-    const bnf_reshape_attr *a = inst->attr;
+    const bnf_shape_attr *a = inst->attr;
     if (a->ndim < 1 || a->ndim > BNF_MAX_DIMS)
         return bnf_op_fail(inst, "shape with %d dimensions", (int)a->ndim);
     for (int i = 0; i < a->ndim; i++)
@@ -36,14 +33,14 @@ const bnf_op bnf_op_reshape = {.name = "reshape",
                                .n_in_min = 1,
                                .n_in_max = 1,
                                .n_out = 1,
-                               .attr_size = sizeof(bnf_reshape_attr),
+                               .attr_size = sizeof(bnf_shape_attr),
                                .infer = reshape_infer,
                                .vjp = reshape_vjp,
                                .flags = BNF_OP_ALIAS};
 
 bnf_val bnf_reshape(bnf_builder *b, bnf_val x, int ndim, const int64_t *dim)
 {
-    bnf_reshape_attr a = {.ndim = ndim};
+    bnf_shape_attr a = {.ndim = ndim};
     for (int i = 0; i < ndim && i < BNF_MAX_DIMS; i++)
         a.dim[i] = dim[i];
     return bnf_emit(b, &bnf_op_reshape, &a, 1, &x);
@@ -58,11 +55,6 @@ bnf_val bnf_flatten(bnf_builder *b, bnf_val x)
 }
 
 /* --- concat, slice, slice_bwd: ranges of the last dimension ------------------------------------------------------------ */
-
-/* `count` elements from `first` of rows of `total` elements. */
-typedef struct bnf_slice_attr {
-    int64_t first, count, total;
-} bnf_slice_attr;
 
 /* Copies `cols` elements of `size` bytes per row between rows of from_cols and to_cols elements. */
 static void copy_columns(int64_t rows, int64_t cols, size_t size, const void *from, int64_t from_cols, void *to,
@@ -225,10 +217,6 @@ const bnf_op bnf_op_slice_bwd = {.name = "slice_bwd",
                                  .kernels = slice_bwd_kernels};
 
 /* --- pixel_unshuffle: [N,H,W,C] -> [N,H/f,W/f,C f f], and back ---------------------------------------------------------- */
-
-typedef struct bnf_unshuffle_attr {
-    int64_t factor;
-} bnf_unshuffle_attr;
 
 static bnf_status unshuffle_check(const bnf_op_inst *inst)
 {

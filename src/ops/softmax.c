@@ -1,4 +1,5 @@
 /* ops/softmax.c - softmax and log_softmax over the last dimension; one_hot, correct. */
+#include "ops/attr.h"
 #include "ops/infer.h"
 
 #include <math.h>
@@ -138,10 +139,6 @@ bnf_val bnf_log_softmax(bnf_builder *b, bnf_val x)
 }
 
 /* --- one_hot: labels i32 [...], on R [1] -> R [...,classes]; a label outside 0 ... classes-1 gives a row of zeros ------- */
-
-typedef struct bnf_one_hot_attr {
-    int64_t classes;
-} bnf_one_hot_attr;
 
 static bnf_status one_hot_infer(bnf_op_inst *inst)
 {

@@ -1,5 +1,6 @@
 /* ops/sort.c - fullsort: the last dimension in ascending order, and where each value came from. Rows with NaN are permuted in
  * some deterministic way. */
+#include "ops/attr.h"
 #include "ops/infer.h"
 
 #include <string.h>
@@ -33,10 +34,6 @@ static void fullsort_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, cons
     const bnf_desc *d = &inst->out[0];
     BNF_REAL_CALL(d->dtype, fullsort, bnf_desc_rows(d), bnf_desc_cols(d), in[0], out[0], out[1], scratch);
 }
-
-typedef struct bnf_permute_attr {
-    int64_t forward; /* 0: the gradient, 1: its transpose */
-} bnf_permute_attr;
 
 static bnf_val emit_permute(bnf_builder *b, bool forward, bnf_val at, bnf_val g)
 {

@@ -1,8 +1,7 @@
 /* ops/unary.c - unary, affine, clip, copy, stop_gradient: one element in, one element out. */
-#include "ops/unary.h"
-
 #include "base/assert.h"
 #include "base/simd.h"
+#include "ops/attr.h"
 #include "ops/infer.h"
 
 #include <math.h>

@@ -2,8 +2,8 @@
  *
  * tests/op/ops.c runs for every case of every operation in ops/table.inc:
  *   kernels    each kernel that accepts the case, in f32 and in f64, against the reference kernel in f64; twice with the same
- *              bits; on two threads' plans with the same bits; in place where op->inplace allows it, with the same bits; with
- *              packed parameters where the case allows them
+ *              bits; by two threads at once with the same bits; in place where op->inplace allows it, with the same bits;
+ *              with packed parameters where the case allows them; never writing beside its outputs
  *   values     list->check, an independent statement of what the outputs are (optional)
  *   gradients  central differences in f64 of a random projection of the outputs against the operation's vjp, for every input
  *              marked `diff`
@@ -13,7 +13,7 @@
 
 #include "ops/op.h"
 
-/* What values an input gets. All but LABELS and WEIGHTS have the real type under test. */
+/* What values an input gets. All but LABELS and PLACES have the real type under test. */
 typedef enum bnf_op_values {
     BNF_VALUES_ANY = 0,  /* uniform in [-2, 2] */
     BNF_VALUES_AWAY,     /* 0.3 <= |x| <= 2: away from a kink at 0 */
@@ -21,7 +21,8 @@ typedef enum bnf_op_values {
     BNF_VALUES_DISTINCT, /* shuffled grid over [-2, 2]: no two elements closer than 2 / count */
     BNF_VALUES_TIED,     /* small integers in -2 ... 2, as reals: many equal values, no use for differences */
     BNF_VALUES_LABELS,   /* i32 in 0 ... classes-1 */
-    BNF_VALUES_WEIGHTS   /* 0 or 1, at least one 1 */
+    BNF_VALUES_WEIGHTS,  /* 0 or 1, at least one 1, as reals */
+    BNF_VALUES_PLACES    /* i32: every row of the last dimension a permutation of 0 ... cols-1 */
 } bnf_op_values;
 
 typedef struct bnf_op_input {
@@ -51,7 +52,7 @@ typedef struct bnf_op_case_list {
     void (*check)(const bnf_op_inst *inst, const double *const *in, const double *const *out);
 } bnf_op_case_list;
 
-/* const bnf_op_case_list bnf_op_cases_relu = BNF_OP_CASES(cases, check_relu); */
+/* const bnf_op_case_list bnf_op_cases_clip = BNF_OP_CASES(cases, check_clip); */
 #define BNF_OP_CASES(array, check_fn) {(int)(sizeof(array) / sizeof((array)[0])), (array), (check_fn)}
 
 /* Declarations of all lists: an operation without its list does not link. */
