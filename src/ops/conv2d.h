@@ -4,8 +4,8 @@
  *     conv2d_bwd_data     (dy[N,OH,OW,O], w)                       -> dx[N,H,W,I]
  *     conv2d_bwd_weights  (x, dy)                                  -> dw[O,I/g,kh,kw], dbias[O] or [1] = 0
  *
- * dbias is [1] = 0 if attr.has_bias is 0. All three are linear in each of their two main inputs and form a closed set: the
- * gradient of each is made of the other two. */
+ * dbias is [1] = 0 if attr.has_bias is 0. All three are linear in each of their two main inputs and form a closed set:
+ * the gradient of each is made of the other two. */
 #ifndef BNF_OPS_CONV2D_H
 #define BNF_OPS_CONV2D_H
 

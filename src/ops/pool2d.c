@@ -108,8 +108,8 @@ static void pool_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in,
         din[0] = emit_bwd(b, &a, dout[0], select ? in[1] : in[0], select ? in[2] : out[0]);
 }
 
-/* L2: dx = x B(r) with r = dy / (y + eps), where B adds each window's value to its cells. Its transpose S sums the cells
- * of a window, and both are average pooling times the number of cells. With t = S(g x):
+/* L2: dx = x B(r) with r = dy / (y + eps), where B adds each window's value to its cells. Its transpose S sums the
+ * cells of a window, and both are average pooling times the number of cells. With t = S(g x):
  *     d/d dy = t / (y + eps)    d/d x = g B(r)    d/d y = -t r / (y + eps) */
 static void l2_bwd_vjp(bnf_builder *b, const bnf_pool2d_bwd_attr *attr, const bnf_val *in, bnf_val g, bnf_val *din)
 {

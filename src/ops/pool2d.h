@@ -1,13 +1,14 @@
 /* ops/pool2d.h - what the pooling operations and their kernels share.
  *
  *     pool2d      (x[N,H,W,C])                  -> y[N,OH,OW,C]
- *     pool2d      (v[N,H,W,C], x[N,H,W,C], y)   -> each window's cell of v where x has its maximum (MAX only)
- *     pool2d_bwd  (dy)                          -> dx of AVG
- *     pool2d_bwd  (dy, x, y)                    -> dx of MAX, L2
+ *     pool2d_bwd  (dy)                          -> dx, for AVG
+ *     pool2d_bwd  (dy, x, y)                    -> dx, for MAX and L2
+ *     pool2d      (v[N,H,W,C], x[N,H,W,C], y)   -> [N,OH,OW,C], MAX only: the transpose of pool2d_bwd in dy
  *
- * MAX: of several equal cells the first one, in the order of rows and then columns, is the maximum and gets the
- * gradient; whether a NaN reaches the output depends on the kernel. Padding never takes part in MAX and adds 0 in AVG and
- * L2; every window holds at least one cell of the image, because padding is smaller than the window. */
+ * MAX: of several equal cells the first one, in the order of rows and then columns, is the window's maximum: it is the
+ * first cell of x that equals y. It gets the gradient, and it is where the last form reads v (0 if no cell equals y).
+ * Whether a NaN in x reaches y depends on the kernel. Padding never takes part in MAX and adds 0 in AVG and L2; every
+ * window holds at least one cell of the image, because padding is smaller than the window. */
 #ifndef BNF_OPS_POOL2D_H
 #define BNF_OPS_POOL2D_H
 

@@ -2,6 +2,7 @@
 #include "op/op_case.h"
 #include "ops/conv2d.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -13,75 +14,92 @@
     (((extent) + (begin) + (end) - ((kernel)-1) * (dilation)-1) / (stride) + 1)
 
 /* S(label, differences?, n,h,w,i, o,kh,kw, stride y,x, pad top,left,bottom,right, dilation y,x, groups, bias) */
-#define SHAPES(S)                                                                     \
-    S("one channel", true, 2, 7, 6, 1, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)         \
-    S("first layer", false, 3, 13, 11, 1, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)     \
-    S("colour", false, 2, 12, 9, 3, 8, 5, 5, 1, 1, 2, 2, 2, 2, 1, 1, 1, 1)            \
-    S("1x1 kernel", true, 3, 4, 5, 10, 5, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)         \
-    S("1x1 image", true, 2, 1, 1, 5, 3, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)           \
-    S("1x1 image, padded", true, 1, 1, 1, 3, 2, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)   \
-    S("one sample", true, 1, 5, 5, 3, 5, 3, 3, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)          \
-    S("asymmetric padding", true, 2, 5, 4, 3, 6, 3, 3, 1, 1, 1, 0, 2, 1, 1, 1, 1, 1)  \
-    S("padding beyond kernel", true, 1, 4, 3, 2, 3, 2, 2, 1, 1, 3, 2, 2, 3, 1, 1, 1, 1) \
-    S("stride 2x1", true, 2, 5, 6, 3, 4, 3, 3, 2, 1, 1, 1, 1, 1, 1, 1, 1, 0)          \
-    S("stride 3x2", true, 2, 8, 7, 2, 5, 2, 3, 3, 2, 0, 1, 1, 0, 1, 1, 1, 1)          \
-    S("stride beyond kernel", true, 1, 7, 7, 3, 3, 1, 2, 3, 3, 0, 0, 0, 0, 1, 1, 1, 1) \
-    S("4x1 kernel", true, 2, 6, 3, 3, 4, 4, 1, 1, 1, 2, 0, 1, 0, 1, 1, 1, 0)          \
-    S("dilation", true, 1, 7, 8, 2, 3, 3, 2, 1, 1, 2, 1, 2, 1, 2, 3, 1, 1)            \
-    S("dilation and stride", true, 2, 9, 8, 3, 4, 3, 3, 2, 2, 2, 1, 0, 3, 2, 2, 1, 1) \
-    S("two groups", true, 2, 4, 5, 6, 10, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1)         \
-    S("wide groups", false, 2, 6, 6, 32, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 4, 0)      \
-    S("depthwise 5", true, 2, 5, 4, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 5, 1)         \
-    S("depthwise 17", false, 2, 7, 6, 17, 17, 5, 3, 2, 1, 2, 1, 2, 1, 1, 1, 17, 1)    \
-    S("depthwise 32", false, 2, 7, 6, 32, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 32, 1)    \
-    S("depthwise, two each", true, 1, 5, 4, 3, 6, 2, 2, 1, 2, 1, 0, 0, 1, 1, 1, 3, 1) \
-    S("no bias", true, 2, 4, 6, 3, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0)             \
-    S("blocks of 16", false, 2, 8, 7, 16, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)     \
+#define SHAPES(S)                                                                           \
+    S("one channel", true, 2, 7, 6, 1, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)               \
+    S("first layer", false, 3, 13, 11, 1, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)           \
+    S("colour", false, 2, 12, 9, 3, 8, 5, 5, 1, 1, 2, 2, 2, 2, 1, 1, 1, 1)                  \
+    S("1x1 kernel", true, 3, 4, 5, 10, 5, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)               \
+    S("1x1 image", true, 2, 1, 1, 5, 3, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)                 \
+    S("1x1 image, padded", true, 1, 1, 1, 3, 2, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)         \
+    S("one sample", true, 1, 5, 5, 3, 5, 3, 3, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)                \
+    S("asymmetric padding", true, 2, 5, 4, 3, 6, 3, 3, 1, 1, 1, 0, 2, 1, 1, 1, 1, 1)        \
+    S("padding beyond kernel", true, 1, 4, 3, 2, 3, 2, 2, 1, 1, 3, 2, 2, 3, 1, 1, 1, 1)     \
+    S("stride 2x1", true, 2, 5, 6, 3, 4, 3, 3, 2, 1, 1, 1, 1, 1, 1, 1, 1, 0)                \
+    S("stride 3x2", true, 2, 8, 7, 2, 5, 2, 3, 3, 2, 0, 1, 1, 0, 1, 1, 1, 1)                \
+    S("stride beyond kernel", true, 1, 7, 7, 3, 3, 1, 2, 3, 3, 0, 0, 0, 0, 1, 1, 1, 1)      \
+    S("4x1 kernel", true, 2, 6, 3, 3, 4, 4, 1, 1, 1, 2, 0, 1, 0, 1, 1, 1, 0)                \
+    S("dilation", true, 1, 7, 8, 2, 3, 3, 2, 1, 1, 2, 1, 2, 1, 2, 3, 1, 1)                  \
+    S("dilation and stride", true, 2, 9, 8, 3, 4, 3, 3, 2, 2, 2, 1, 0, 3, 2, 2, 1, 1)       \
+    S("two groups", true, 2, 4, 5, 6, 10, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1)               \
+    S("wide groups", false, 2, 6, 6, 32, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 4, 0)            \
+    S("depthwise 5", true, 2, 5, 4, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 5, 1)               \
+    S("depthwise 17", false, 2, 7, 6, 17, 17, 5, 3, 2, 1, 2, 1, 2, 1, 1, 1, 17, 1)          \
+    S("depthwise 32", false, 2, 7, 6, 32, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 32, 1)          \
+    S("depthwise, two each", true, 1, 5, 4, 3, 6, 2, 2, 1, 2, 1, 0, 0, 1, 1, 1, 3, 1)       \
+    S("no bias", true, 2, 4, 6, 3, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0)                   \
+    S("blocks of 16", false, 2, 8, 7, 16, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)           \
     S("blocks of 16, stride 2", false, 2, 9, 8, 32, 16, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1) \
-    S("one over 16", false, 2, 6, 5, 17, 33, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)      \
-    S("ten to twenty", false, 2, 7, 7, 10, 20, 4, 5, 1, 2, 1, 2, 2, 2, 1, 1, 1, 0)    \
+    S("one over 16", false, 2, 6, 5, 17, 33, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)            \
+    S("ten to twenty", false, 2, 7, 7, 10, 20, 4, 5, 1, 2, 1, 2, 2, 2, 1, 1, 1, 0)          \
     S("leaf of a large layer", false, 4, 7, 7, 64, 128, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 
-#define ATTR(sy, sx, pt, pl, pb, pr, dy, dx, g) \
-    {.stride = {sy, sx}, .pad = {pt, pl, pb, pr}, .dilation = {dy, dx}, .groups = g}
-#define BWD_ATTR(h, w, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)                                                  \
-    &(const bnf_conv2d_bwd_attr)                                                                                      \
-    {                                                                                                                 \
-        .conv = ATTR(sy, sx, pt, pl, pb, pr, dy, dx, g), .image = {h, w}, .kernel = {kh, kw}, .has_bias = b           \
+#define ATTR(sy, sx, pt, pl, pb, pr, dy, dx, g)                                        \
+    {                                                                                  \
+        .stride = {sy, sx}, .pad = {pt, pl, pb, pr}, .dilation = {dy, dx}, .groups = g \
     }
-#define INPUT(d, ...) {.ndim = 4, .dim = {__VA_ARGS__}, .diff = d}
-#define PARAM(d, ...) {.ndim = 4, .dim = {__VA_ARGS__}, .diff = d, .param = true}
+#define BWD_ATTR(h, w, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)                                        \
+    &(const bnf_conv2d_bwd_attr)                                                                            \
+    {                                                                                                       \
+        .conv = ATTR(sy, sx, pt, pl, pb, pr, dy, dx, g), .image = {h, w}, .kernel = {kh, kw}, .has_bias = b \
+    }
+#define INPUT(d, ...)                              \
+    {                                              \
+        .ndim = 4, .dim = {__VA_ARGS__}, .diff = d \
+    }
+#define PARAM(d, ...)                                             \
+    {                                                             \
+        .ndim = 4, .dim = {__VA_ARGS__}, .diff = d, .param = true \
+    }
 
-#define FORWARD(name, d, n, h, w, i, o, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)                                 \
-    {.label = name,                                                                                                   \
-     .n_in = 2 + (b),                                                                                                 \
-     .in = {INPUT(d, n, h, w, i), PARAM(d, o, (i) / (g), kh, kw), {.ndim = 1, .dim = {o}, .diff = d}},                \
-     .attr = &(const bnf_conv2d_attr)ATTR(sy, sx, pt, pl, pb, pr, dy, dx, g),                                         \
+#define FORWARD(name, d, n, h, w, i, o, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)                  \
+    {.label = name,                                                                                    \
+     .n_in = 2 + (b),                                                                                  \
+     .in = {INPUT(d, n, h, w, i), PARAM(d, o, (i) / (g), kh, kw), {.ndim = 1, .dim = {o}, .diff = d}}, \
+     .attr = &(const bnf_conv2d_attr)ATTR(sy, sx, pt, pl, pb, pr, dy, dx, g),                          \
      .terms = (i) / (g) * (kh) * (kw) + (b)},
 
-#define DATA(name, d, n, h, w, i, o, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)                                    \
-    {.label = name,                                                                                                   \
-     .n_in = 2,                                                                                                       \
-     .in = {INPUT(d, n, POSITIONS(h, kh, sy, dy, pt, pb), POSITIONS(w, kw, sx, dx, pl, pr), o),                       \
-            PARAM(d, o, (i) / (g), kh, kw)},                                                                          \
-     .attr = BWD_ATTR(h, w, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, 0),                                            \
+#define DATA(name, d, n, h, w, i, o, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)              \
+    {.label = name,                                                                             \
+     .n_in = 2,                                                                                 \
+     .in = {INPUT(d, n, POSITIONS(h, kh, sy, dy, pt, pb), POSITIONS(w, kw, sx, dx, pl, pr), o), \
+            PARAM(d, o, (i) / (g), kh, kw)},                                                    \
+     .attr = BWD_ATTR(h, w, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, 0),                      \
      .terms = (o) / (g) * (kh) * (kw)},
 
-#define WEIGHTS(name, d, n, h, w, i, o, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)                                 \
-    {.label = name,                                                                                                   \
-     .n_in = 2,                                                                                                       \
-     .in = {INPUT(d, n, h, w, i),                                                                                     \
-            INPUT(d, n, POSITIONS(h, kh, sy, dy, pt, pb), POSITIONS(w, kw, sx, dx, pl, pr), o)},                      \
-     .attr = BWD_ATTR(h, w, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b),                                            \
-     .terms = (n)*POSITIONS(h, kh, sy, dy, pt, pb) * POSITIONS(w, kw, sx, dx, pl, pr),                                \
+#define WEIGHTS(name, d, n, h, w, i, o, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)                                  \
+    {.label = name,                                                                                                    \
+     .n_in = 2,                                                                                                        \
+     .in = {INPUT(d, n, h, w, i), INPUT(d, n, POSITIONS(h, kh, sy, dy, pt, pb), POSITIONS(w, kw, sx, dx, pl, pr), o)}, \
+     .attr = BWD_ATTR(h, w, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b),                                             \
+     .terms = (n)*POSITIONS(h, kh, sy, dy, pt, pb) * POSITIONS(w, kw, sx, dx, pl, pr),                                 \
      .pack_out = true},
 
-/* --- refusals --------------------------------------------------------------------------------------------------------- */
+/* --- refusals
+ * --------------------------------------------------------------------------------------------------------- */
 
 #define PLAIN ATTR(1, 1, 0, 0, 0, 0, 1, 1, 1)
-#define REFUSED(name, count, a, ...) {.label = name, .n_in = count, .in = {__VA_ARGS__}, .attr = a, .refused = true}
-#define VECTOR(n) {.ndim = 1, .dim = {n}}
-#define ARRAY(n, ...) {.ndim = n, .dim = {__VA_ARGS__}}
+#define REFUSED(name, count, a, ...)                                                  \
+    {                                                                                 \
+        .label = name, .n_in = count, .in = {__VA_ARGS__}, .attr = a, .refused = true \
+    }
+#define VECTOR(n)               \
+    {                           \
+        .ndim = 1, .dim = { n } \
+    }
+#define ARRAY(n, ...)                     \
+    {                                     \
+        .ndim = n, .dim = { __VA_ARGS__ } \
+    }
 #define CONV(...) &(const bnf_conv2d_attr)ATTR(__VA_ARGS__)
 
 static const bnf_op_case forward[] = {
@@ -93,8 +111,7 @@ static const bnf_op_case forward[] = {
     REFUSED("bias matrix", 3, &(const bnf_conv2d_attr)PLAIN, ARRAY(4, 1, 4, 4, 3), ARRAY(4, 2, 3, 3, 3),
             ARRAY(2, 1, 2)),
     REFUSED("kernel too large", 2, &(const bnf_conv2d_attr)PLAIN, ARRAY(4, 1, 4, 4, 3), ARRAY(4, 2, 3, 3, 5)),
-    REFUSED("dilated kernel too large", 2, CONV(1, 1, 0, 0, 0, 0, 2, 1, 1), ARRAY(4, 1, 4, 4, 3),
-            ARRAY(4, 2, 3, 3, 3)),
+    REFUSED("dilated kernel too large", 2, CONV(1, 1, 0, 0, 0, 0, 2, 1, 1), ARRAY(4, 1, 4, 4, 3), ARRAY(4, 2, 3, 3, 3)),
     REFUSED("groups do not divide", 2, CONV(1, 1, 0, 0, 0, 0, 1, 1, 2), ARRAY(4, 1, 4, 4, 3), ARRAY(4, 2, 1, 3, 3)),
     REFUSED("no groups", 2, CONV(1, 1, 0, 0, 0, 0, 1, 1, 0), ARRAY(4, 1, 4, 4, 3), ARRAY(4, 2, 3, 3, 3)),
     REFUSED("stride 0", 2, CONV(1, 0, 0, 0, 0, 0, 1, 1, 1), ARRAY(4, 1, 4, 4, 3), ARRAY(4, 2, 3, 3, 3)),
@@ -120,8 +137,8 @@ static const bnf_op_case weights[] = {
     REFUSED("image of 2 dimensions", 2, BWD(5, 5, 3, 3), ARRAY(2, 1, 75), ARRAY(4, 1, 3, 3, 2)),
 };
 
-/* Adds every product of an input element and a weight to the output it belongs to, if that exists: the opposite order of loops
- * from the reference's. */
+/* Adds every product of an input element and a weight to the output it belongs to, if that exists: the opposite
+ * order of loops from the reference's. */
 static void check_forward(const bnf_op_inst *inst, const double *const *in, const double *const *out)
 {
     const bnf_conv2d_attr *a = inst->attr;
@@ -145,7 +162,7 @@ static void check_forward(const bnf_op_inst *inst, const double *const *in, cons
                 }
     }
     for (int64_t p = 0; p < count; p++)
-        assert_true(expect[p] - out[0][p] < 1e-10 && out[0][p] - expect[p] < 1e-10);
+        assert_true(fabs(expect[p] - out[0][p]) < 1e-10);
     test_free(expect);
 }
 
