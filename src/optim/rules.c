@@ -10,6 +10,7 @@
 
 #ifdef __clang__
 #pragma STDC FP_CONTRACT OFF
+#pragma clang diagnostic ignored "-Wpass-failed" /* sanitizers keep the loops from being vectorised */
 #else
 #pragma GCC optimize("fp-contract=off")
 #endif

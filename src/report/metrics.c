@@ -9,11 +9,13 @@
 #include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct bnf_metrics {
     int fd;
     char *path;
+    int64_t size; /* of the file, up to the last whole line */
     bnf_buf line;
     bnf_json json;
 };
@@ -104,8 +106,10 @@ static bnf_status open_file(bnf_metrics *m, int64_t resume_step)
     m->fd = open(m->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (m->fd < 0)
         return bnf_fail(BNF_ERR_IO, "cannot open '%s': %s", m->path, strerror(errno));
-    if (ftruncate(m->fd, bytes) != 0)
+    struct stat file;
+    if (fstat(m->fd, &file) != 0 || (file.st_size != bytes && ftruncate(m->fd, bytes) != 0))
         return bnf_fail(BNF_ERR_IO, "cannot cut '%s' to %lld bytes: %s", m->path, (long long)bytes, strerror(errno));
+    m->size = bytes;
     return BNF_OK;
 }
 
@@ -158,10 +162,16 @@ bnf_status bnf_metrics_end(bnf_metrics *m)
         const ssize_t n = write(m->fd, m->line.data + done, m->line.size - done);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0)
-            return bnf_fail(BNF_ERR_IO, "cannot write '%s': %s", m->path, strerror(n < 0 ? errno : ENOSPC));
+        if (n <= 0) {
+            const int code = n < 0 ? errno : ENOSPC;
+            /* Half a line would spoil the next one. Where even cutting fails, a resume finds the broken end. */
+            if (ftruncate(m->fd, m->size) != 0)
+                return bnf_fail(BNF_ERR_IO, "cannot write '%s' nor undo it: %s", m->path, strerror(code));
+            return bnf_fail(BNF_ERR_IO, "cannot write '%s': %s", m->path, strerror(code));
+        }
         done += (size_t)n;
     }
+    m->size += (int64_t)m->line.size;
     return BNF_OK;
 }
 

@@ -23,8 +23,8 @@ bnf_status bnf_metrics_open(const char *path, int64_t resume_step, bnf_metrics *
 
 /* One line: begin, any number of values, end. `kind` says what the line is about ("train", "eval", "certify");
  * "kind" and "step" are written first. Names must be unique within the line; a real that is not finite is written as
- * null. Failures stick until end returns them. Errors of end: BNF_ERR_IO naming the file, BNF_ERR_MEMORY; then
- * nothing of the line, or a part of it, is in the file, and the next resume cuts that off. */
+ * null. Failures stick until end returns them. Errors of end: BNF_ERR_IO naming the file, BNF_ERR_MEMORY; the line is
+ * then not in the file, and the next one can be tried. */
 void bnf_metrics_begin(bnf_metrics *metrics, const char *kind, int64_t step);
 void bnf_metrics_real(bnf_metrics *metrics, const char *name, double value);
 void bnf_metrics_int(bnf_metrics *metrics, const char *name, int64_t value);
