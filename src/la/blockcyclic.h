@@ -2,8 +2,8 @@
  * singular values: for matrices too large for the one rank that would own them.
  *
  * Everything here is collective over the grid's communicator unless it says otherwise. ScaLAPACK's sums depend on the
- * shape of the grid: results agree between numbers of ranks up to rounding, not bit for bit. On one number of ranks they
- * repeat exactly (BLACS is told to combine in a fixed order). */
+ * shape of the grid: results agree between numbers of ranks up to rounding, not bit for bit. On one number of ranks
+ * they repeat exactly (BLACS is told to combine in a fixed order). */
 #ifndef BNF_LA_BLOCKCYCLIC_H
 #define BNF_LA_BLOCKCYCLIC_H
 
