@@ -81,11 +81,12 @@ bnf_status bnf_dataset_verify(const bnf_dataset *dataset, const bnf_comm *comm);
 
 /* ---- Importing ----
  *
- * All functions are collective over comm: every rank decodes a contiguous range of samples and all write together. Content
- * and checksum of the result do not depend on the number of ranks. The file is written under a temporary name beside
- * `path` and renamed at the end: after a failure `path` is what it was before. Every rank returns the same success or
- * failure; the rank that met the error has the message.
- * Errors: BNF_ERR_FORMAT, BNF_ERR_IO (the message names the file), BNF_ERR_ARG, BNF_ERR_MEMORY, BNF_ERR_REMOTE. */
+ * All functions are collective over comm: every rank decodes a contiguous range of samples and all write together.
+ * Content and checksum of the result do not depend on the number of ranks. The file is written under a temporary name
+ * beside `path` and renamed at the end: after a failure `path` is what it was before (or, if only making the new name
+ * durable failed, the complete new file). Every rank returns the same status; a rank without an error of its own has the
+ * message of one that had.
+ * Errors: BNF_ERR_FORMAT, BNF_ERR_IO (the message names the file), BNF_ERR_ARG, BNF_ERR_MEMORY. */
 
 typedef struct bnf_import_output {
     const char *path;
