@@ -137,6 +137,24 @@ static void channel_sqdev_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf
     }
 }
 
+/* z = 2 w g (x - mean): dx = 2 w g dz, dmean = -sum dx, dg = sum 2 w (x - mean) dz, dw = sum 2 g (x - mean) dz. */
+static void channel_sqdev_bwd_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,
+                                  const bnf_val *dout, bnf_val *din)
+{
+    (void)out;
+    const bnf_desc *x = &inst->in[0];
+    bnf_val twice = bnf_affine(b, dout[0], 2.0, 0.0), with_g = bnf_mul(b, twice, in[3]);
+    bnf_val centred = bnf_sub(b, in[0], in[2]);
+    bnf_val dx = bnf_mul(b, with_g, weights_as_x(b, in[1], x));
+    din[0] = dx;
+    if (bnf_needs_grad(b, in[1]))
+        din[1] = sum_samples(b, bnf_mul(b, with_g, centred), x);
+    if (bnf_needs_grad(b, in[2]))
+        din[2] = bnf_affine(b, bnf_sum_to(b, dx, &inst->in[2]), -1.0, 0.0);
+    if (bnf_needs_grad(b, in[3]))
+        din[3] = bnf_channel_sum(b, bnf_mul(b, twice, centred), in[1]);
+}
+
 static const bnf_kernel channel_sqdev_kernels[] = {{"ref", NULL, channel_sqdev_run, NULL}, {0}};
 const bnf_op bnf_op_channel_sqdev = {.name = "channel_sqdev",
                                      .n_in_min = 3,
@@ -152,6 +170,7 @@ const bnf_op bnf_op_channel_sqdev_bwd = {.name = "channel_sqdev_bwd",
                                          .n_in_max = 4,
                                          .n_out = 1,
                                          .infer = channel_sqdev_bwd_infer,
+                                         .vjp = channel_sqdev_bwd_vjp,
                                          .kernels = channel_sqdev_bwd_kernels,
                                          .inplace = 1};
 
@@ -253,6 +272,50 @@ static void channel_normalize_vjp(bnf_builder *b, const bnf_op_inst *inst, const
         din[2] = bnf_affine(b, bnf_mul(b, bnf_mul(b, grad[2], scale), rstd), -0.5, 0.0);
 }
 
+/* a + b of which either may be missing. */
+static bnf_val plus(bnf_builder *b, bnf_val x, bnf_val y)
+{
+    return !bnf_val_ok(x) ? y : !bnf_val_ok(y) ? x : bnf_add(b, x, y);
+}
+
+/* The part of channel_normalize_bwd's gradient that comes through dx = g scale, scale = gamma rstd. */
+static void normalize_bwd_through_dx(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, bnf_val rstd, bnf_val ddx,
+                                     bnf_val *din)
+{
+    bool scaled = inst->n_in == 5;
+    bnf_val scale = scaled ? bnf_mul(b, in[4], rstd) : rstd;
+    bnf_val dscale = bnf_sum_to(b, bnf_mul(b, ddx, in[3]), &inst->in[2]);
+    bnf_val half_rstd2 = bnf_affine(b, bnf_square(b, rstd), -0.5, 0.0);
+    din[2] = bnf_mul(b, bnf_mul(b, dscale, scale), half_rstd2);
+    din[3] = bnf_mul(b, ddx, scale);
+    if (scaled)
+        din[4] = bnf_mul(b, dscale, rstd);
+}
+
+/* What comes through the sum of g (x - mean) rstd. */
+static void normalize_bwd_through_sum(bnf_builder *b, const bnf_val *in, const bnf_val *out, bnf_val rstd, bnf_val dsum,
+                                      bnf_val *din)
+{
+    bnf_val weight = bnf_mul(b, dsum, rstd);
+    din[0] = bnf_mul(b, in[3], weight);
+    din[1] = bnf_affine(b, bnf_mul(b, out[1], weight), -1.0, 0.0);
+    din[2] = plus(b, din[2], bnf_affine(b, bnf_mul(b, bnf_mul(b, out[2], weight), rstd), -0.5, 0.0));
+    din[3] = plus(b, din[3], bnf_mul(b, bnf_sub(b, in[0], in[1]), weight));
+}
+
+static void channel_normalize_bwd_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,
+                                      const bnf_val *dout, bnf_val *din)
+{
+    const bnf_normalize_attr *a = inst->attr;
+    bnf_val rstd = bnf_rsqrt(b, bnf_affine(b, in[2], 1.0, a->eps));
+    if (bnf_val_ok(dout[0]))
+        normalize_bwd_through_dx(b, inst, in, rstd, dout[0], din);
+    if (bnf_val_ok(dout[1]))
+        din[3] = plus(b, din[3], bnf_broadcast_to(b, dout[1], &inst->in[3]));
+    if (bnf_val_ok(dout[2]))
+        normalize_bwd_through_sum(b, in, out, rstd, dout[2], din);
+}
+
 static const bnf_kernel channel_normalize_kernels[] = {{"ref", channel_scratch, channel_normalize_run, NULL}, {0}};
 const bnf_op bnf_op_channel_normalize = {.name = "channel_normalize",
                                          .n_in_min = 3,
@@ -272,6 +335,7 @@ const bnf_op bnf_op_channel_normalize_bwd = {.name = "channel_normalize_bwd",
                                              .n_out = 3,
                                              .attr_size = sizeof(bnf_normalize_attr),
                                              .infer = channel_normalize_bwd_infer,
+                                             .vjp = channel_normalize_bwd_vjp,
                                              .kernels = channel_normalize_bwd_kernels,
                                              .inplace = 9};
 

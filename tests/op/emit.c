@@ -1,0 +1,274 @@
+/* op/emit.c - the emit functions of banff/ops.h on an immediate builder: which operation they emit, what reaches the gradient,
+ * what dropout depends on, what happens to NaN and after an error. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "op/close.h"
+#include "op/immediate.h"
+
+#include "base/mem.h"
+
+#include <math.h>
+#include <string.h>
+
+static bnf_immediate *im;
+static bnf_builder *b;
+
+static int setup(void **state)
+{
+    (void)state;
+    assert_int_equal(bnf_immediate_create(BNF_F32, &im), BNF_OK);
+    b = bnf_immediate_builder(im);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bnf_immediate_destroy(im);
+    return bnf_mem_live_blocks() == 0 ? 0 : -1;
+}
+
+static bnf_val value(int ndim, const int64_t *dim, const float *data)
+{
+    bnf_desc d = bnf_desc_make(BNF_F32, ndim, dim);
+    return bnf_immediate_value(im, &d, data, true);
+}
+
+static bnf_val scalar(float x)
+{
+    return value(1, (int64_t[]){1}, &x);
+}
+
+static float first(bnf_val v)
+{
+    if (!bnf_val_ok(v))
+        fail_msg("no value: %s", bnf_error_message());
+    return *(const float *)bnf_immediate_data(im, v);
+}
+
+static void assert_shape(bnf_val v, int ndim, const int64_t *dim)
+{
+    bnf_desc want = bnf_desc_make(BNF_F32, ndim, dim);
+    char text[96];
+    if (!bnf_desc_equal(bnf_val_desc(b, v), &want))
+        fail_msg("shape is %s", bnf_desc_format(bnf_val_desc(b, v), text, sizeof text));
+}
+
+static void test_unary(void **state)
+{
+    (void)state;
+    bnf_val x = scalar(-0.7f), y = scalar(0.7f);
+    assert_close(first(bnf_relu(b, x)), 0.0, 0.0);
+    assert_close(first(bnf_leaky_relu(b, x, 0.1)), -0.07, 1e-7);
+    assert_close(first(bnf_tanh(b, x)), tanh(-0.7), 1e-6);
+    assert_close(first(bnf_sigmoid(b, x)), 1 / (1 + exp(0.7)), 1e-6);
+    assert_close(first(bnf_softplus(b, x)), log1p(exp(-0.7)), 1e-6);
+    assert_close(first(bnf_exp(b, x)), exp(-0.7), 1e-6);
+    assert_close(first(bnf_log(b, y)), log(0.7), 1e-6);
+    assert_close(first(bnf_sqrt(b, y)), sqrt(0.7), 1e-6);
+    assert_close(first(bnf_rsqrt(b, y)), 1 / sqrt(0.7), 1e-6);
+    assert_close(first(bnf_square(b, x)), 0.49, 1e-6);
+    assert_close(first(bnf_abs(b, x)), 0.7, 1e-6);
+    assert_close(first(bnf_affine(b, x, 3.0, 1.0)), -1.1, 1e-6);
+    assert_close(first(bnf_clip(b, x, -0.5, 0.5)), -0.5, 0.0);
+}
+
+/* Far from 0 nothing overflows into NaN. */
+static void test_extremes(void **state)
+{
+    (void)state;
+    bnf_val large = scalar(1000.0f), small = scalar(-1000.0f);
+    assert_close(first(bnf_softplus(b, large)), 1000.0, 0.0);
+    assert_close(first(bnf_softplus(b, small)), 0.0, 0.0);
+    assert_close(first(bnf_sigmoid(b, large)), 1.0, 0.0);
+    assert_close(first(bnf_sigmoid(b, small)), 0.0, 0.0);
+    assert_close(first(bnf_tanh(b, small)), -1.0, 0.0);
+    bnf_val far = value(2, (int64_t[]){1, 2}, (float[]){1000.0f, -1000.0f});
+    assert_close(first(bnf_softmax(b, far)), 1.0, 0.0);
+    assert_close(first(bnf_log_softmax(b, far)), 0.0, 0.0);
+    assert_close(first(bnf_slice(b, bnf_log_softmax(b, far), 1, 1)), -2000.0, 0.0);
+}
+
+static void test_binary(void **state)
+{
+    (void)state;
+    bnf_val x = scalar(3.0f), y = scalar(-4.0f);
+    assert_close(first(bnf_add(b, x, y)), -1.0, 0.0);
+    assert_close(first(bnf_sub(b, x, y)), 7.0, 0.0);
+    assert_close(first(bnf_mul(b, x, y)), -12.0, 0.0);
+    assert_close(first(bnf_div(b, x, y)), -0.75, 0.0);
+    assert_close(first(bnf_maximum(b, x, y)), 3.0, 0.0);
+    assert_close(first(bnf_maximum(b, y, x)), 3.0, 0.0);
+}
+
+/* NaN must reach the loss, where the run stops with a message; a comparison must not turn it into a number. */
+static void test_nan(void **state)
+{
+    (void)state;
+    bnf_val bad = scalar(NAN), good = scalar(1.0f);
+    assert_true(isnan(first(bnf_relu(b, bad))));
+    assert_true(isnan(first(bnf_leaky_relu(b, bad, 0.1))));
+    assert_true(isnan(first(bnf_clip(b, bad, -1.0, 1.0))));
+    assert_true(isnan(first(bnf_maximum(b, bad, good))));
+    assert_true(isnan(first(bnf_maximum(b, good, bad))));
+    assert_true(isnan(first(bnf_abs(b, bad))));
+    bnf_val pair = bnf_concat(b, (bnf_val[]){bad, good}, 2);
+    const float *sorted = bnf_immediate_data(im, bnf_groupsort2(b, pair));
+    assert_int_equal(isnan(sorted[0]) + isnan(sorted[1]), 1);
+    assert_true(isnan(first(bnf_sum_all(b, bnf_softmax(b, pair)))));
+}
+
+static void test_shapes(void **state)
+{
+    (void)state;
+    float data[24];
+    for (int i = 0; i < 24; i++)
+        data[i] = (float)i;
+    bnf_val x = value(4, (int64_t[]){2, 2, 2, 3}, data);
+    assert_shape(bnf_flatten(b, x), 2, (int64_t[]){2, 12});
+    assert_shape(bnf_pixel_unshuffle(b, x, 2), 4, (int64_t[]){2, 1, 1, 12});
+    assert_shape(bnf_sum_all(b, x), 1, (int64_t[]){1});
+    assert_close(first(bnf_sum_all(b, x)), 276.0, 0.0);
+    assert_shape(bnf_sum_last(b, x), 4, (int64_t[]){2, 2, 2, 1});
+    assert_close(first(bnf_sum_last(b, x)), 3.0, 0.0);
+    bnf_desc channels = bnf_desc_1d(BNF_F32, 3);
+    assert_shape(bnf_sum_to(b, x, &channels), 1, (int64_t[]){3});
+    assert_int_equal(bnf_sum_to(b, x, bnf_val_desc(b, x)).id, x.id); /* nothing to do: nothing emitted */
+    assert_int_equal(bnf_broadcast_to(b, x, bnf_val_desc(b, x)).id, x.id);
+    bnf_val row = bnf_sum_to(b, x, &channels);
+    assert_shape(bnf_broadcast_to(b, row, bnf_val_desc(b, x)), 4, (int64_t[]){2, 2, 2, 3});
+    assert_shape(bnf_concat(b, (bnf_val[]){x, x}, 2), 4, (int64_t[]){2, 2, 2, 6});
+    assert_close(first(bnf_slice(b, x, 1, 2)), 1.0, 0.0);
+    assert_shape(bnf_fullsort(b, x), 4, (int64_t[]){2, 2, 2, 3});
+}
+
+static void test_labels(void **state)
+{
+    (void)state;
+    bnf_desc d = bnf_desc_1d(BNF_I32, 3);
+    bnf_val labels = bnf_immediate_value(im, &d, (int32_t[]){2, 0, -1}, false);
+    bnf_val hot = bnf_one_hot(b, labels, 3);
+    assert_shape(hot, 2, (int64_t[]){3, 3});
+    assert_memory_equal(bnf_immediate_data(im, hot), ((float[]){0, 0, 1, 1, 0, 0, 0, 0, 0}), 9 * sizeof(float));
+    bnf_val logits = value(2, (int64_t[]){3, 3}, (float[]){1, 2, 3, 1, 2, 3, 1, 2, 3});
+    bnf_val right = bnf_correct(b, logits, labels);
+    assert_shape(right, 2, (int64_t[]){3, 1});
+    assert_memory_equal(bnf_immediate_data(im, right), ((float[]){1, 0, 0}), 3 * sizeof(float));
+}
+
+static void test_batch(void **state)
+{
+    (void)state;
+    bnf_val x = value(1, (int64_t[]){2}, (float[]){8.0f, 3.0f});
+    b->leaves = 4;
+    assert_close(first(bnf_leaf_share(b, x)), 2.0, 0.0);
+    assert_true(bnf_immediate_inst(im, bnf_leaf_share(b, x))->op->flags & BNF_OP_LEAF);
+    assert_close(first(bnf_batch_sum(b, x)), 8.0, 0.0);
+    assert_true(bnf_immediate_inst(im, bnf_batch_sum(b, x))->op->flags & BNF_OP_BATCH_SUM);
+}
+
+static void test_normalize(void **state)
+{
+    (void)state;
+    bnf_val x = value(2, (int64_t[]){2, 1}, (float[]){1.0f, 5.0f}), w = value(1, (int64_t[]){2}, (float[]){1.0f, 1.0f});
+    bnf_val sum = bnf_channel_sum(b, x, w);
+    assert_close(first(sum), 6.0, 0.0);
+    bnf_val mean = bnf_affine(b, sum, 0.5, 0.0), var = bnf_affine(b, bnf_channel_sqdev(b, x, w, mean), 0.5, 0.0);
+    assert_close(first(var), 4.0, 0.0);
+    assert_close(first(bnf_channel_normalize(b, x, mean, var, BNF_NONE, BNF_NONE, 0.0)), -1.0, 1e-6);
+    bnf_val gamma = scalar(3.0f), beta = scalar(0.5f);
+    assert_close(first(bnf_channel_normalize(b, x, mean, var, gamma, beta, 0.0)), -2.5, 1e-6);
+}
+
+static void test_stop_gradient(void **state)
+{
+    (void)state;
+    bnf_val x = scalar(2.0f), y = bnf_stop_gradient(b, x), din = BNF_NONE;
+    assert_close(first(y), 2.0, 0.0);
+    const bnf_op_inst *inst = bnf_immediate_inst(im, y);
+    inst->op->vjp(b, inst, &x, &y, &y, &din);
+    assert_false(bnf_val_ok(din));
+}
+
+/* --- dropout ---------------------------------------------------------------------------------------------------------- */
+
+enum { SAMPLES = 8, PER_SAMPLE = 500 };
+
+/* Which of the ones survive; mask[SAMPLES * PER_SAMPLE]. */
+static void draw_mask(uint64_t seed, int64_t step, int64_t first_sample, uint32_t layer, float *mask)
+{
+    float ones[SAMPLES * PER_SAMPLE];
+    for (int i = 0; i < SAMPLES * PER_SAMPLE; i++)
+        ones[i] = 1.0f;
+    bnf_immediate_locate(im, seed, step, first_sample);
+    bnf_immediate_set_layer(im, layer);
+    bnf_val y = bnf_dropout(b, value(2, (int64_t[]){SAMPLES, PER_SAMPLE}, ones), 0.25);
+    memcpy(mask, bnf_immediate_data(im, y), sizeof ones);
+}
+
+static void test_dropout(void **state)
+{
+    (void)state;
+    enum { N = SAMPLES * PER_SAMPLE };
+    float mask[N], other[N];
+    bnf_val x = scalar(1.0f);
+    assert_int_equal(bnf_dropout(b, x, 0.5).id, x.id); /* not training: nothing is emitted */
+    b->training = true;
+    draw_mask(7, 3, 100, 5, mask);
+    int dropped = 0;
+    for (int i = 0; i < N; i++)
+        dropped += mask[i] == 0.0f;
+    assert_in_range(dropped, N / 4 - 110, N / 4 + 110); /* 4 standard deviations of 4000 draws at 1/4 */
+    draw_mask(7, 3, 100, 5, other);
+    assert_memory_equal(mask, other, sizeof mask);
+    /* The same samples in another leaf keep their masks. */
+    draw_mask(7, 3, 104, 5, other);
+    assert_memory_equal(mask + 4 * PER_SAMPLE, other, sizeof mask / 2);
+    assert_memory_not_equal(mask, other, sizeof mask / 2);
+    const uint64_t seeds[] = {8, 7, 7};
+    const int64_t steps[] = {3, 4, 3};
+    const uint32_t layers[] = {5, 5, 6};
+    for (int i = 0; i < 3; i++) {
+        draw_mask(seeds[i], steps[i], 100, layers[i], other);
+        int equal = 0;
+        for (int j = 0; j < N; j++)
+            equal += mask[j] == other[j];
+        assert_in_range(equal, N * 10 / 16 - 125, N * 10 / 16 + 125); /* independent: 3/4 3/4 + 1/4 1/4 */
+    }
+}
+
+/* --- errors ----------------------------------------------------------------------------------------------------------- */
+
+static void test_errors_stick(void **state)
+{
+    (void)state;
+    bnf_val x = value(2, (int64_t[]){2, 3}, (float[]){1, 2, 3, 4, 5, 6});
+    bnf_val wrong = bnf_relu(b, bnf_add(b, bnf_groupsort2(b, x), x)); /* 3 channels */
+    assert_false(bnf_val_ok(wrong));
+    assert_int_equal(bnf_immediate_status(im), BNF_ERR_ARG);
+    assert_non_null(strstr(bnf_error_message(), "groupsort2"));
+    assert_non_null(strstr(bnf_error_message(), "f32[2,3]"));
+    assert_false(bnf_val_ok(bnf_flatten(b, wrong)));
+    assert_false(bnf_val_ok(bnf_slice(b, wrong, 0, 1)));
+    assert_false(bnf_val_ok(bnf_sum_last(b, wrong)));
+    assert_false(bnf_val_ok(bnf_sum_all(b, wrong)));
+    assert_false(bnf_val_ok(bnf_fullsort(b, wrong)));
+    assert_non_null(strstr(bnf_error_message(), "groupsort2"));
+    bnf_error_clear();
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_unary),  CASE(test_extremes),  CASE(test_binary),        CASE(test_nan),     CASE(test_shapes),
+        CASE(test_labels), CASE(test_batch),     CASE(test_normalize),     CASE(test_dropout), CASE(test_stop_gradient),
+        CASE(test_errors_stick),
+    };
+    return cmocka_run_group_tests_name("emit functions", tests, NULL, NULL);
+}
