@@ -75,4 +75,9 @@ const bnf_pack *bnf_dnnl_pack(const bnf_dnnl *d);
  * be NULL if none is needed. Never fails: a refusal by oneDNN at this point is a bug. */
 void bnf_dnnl_run(bnf_dnnl *d, int thread, void *const ptr[BNF_DNNL_ROLES], void *scratch);
 
+/* c[m,n] = op(a) op(b) + beta c for row-major matrices with row lengths lda, ldb, ldc; op transposes where the flag
+ * says so: a is [m,k], or [k,m] if transposed; b is [k,n] or [n,k]. One thread, a fixed order of summation. */
+void bnf_dnnl_gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                   const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
+
 #endif

@@ -14,33 +14,37 @@
     (((extent) + (begin) + (end) - ((kernel)-1) * (dilation)-1) / (stride) + 1)
 
 /* S(label, differences?, n,h,w,i, o,kh,kw, stride y,x, pad top,left,bottom,right, dilation y,x, groups, bias) */
-#define SHAPES(S)                                                                           \
-    S("one channel", true, 2, 7, 6, 1, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)               \
-    S("first layer", false, 3, 13, 11, 1, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)           \
-    S("colour", false, 2, 12, 9, 3, 8, 5, 5, 1, 1, 2, 2, 2, 2, 1, 1, 1, 1)                  \
-    S("1x1 kernel", true, 3, 4, 5, 10, 5, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)               \
-    S("1x1 image", true, 2, 1, 1, 5, 3, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)                 \
-    S("1x1 image, padded", true, 1, 1, 1, 3, 2, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)         \
-    S("one sample", true, 1, 5, 5, 3, 5, 3, 3, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)                \
-    S("asymmetric padding", true, 2, 5, 4, 3, 6, 3, 3, 1, 1, 1, 0, 2, 1, 1, 1, 1, 1)        \
-    S("padding beyond kernel", true, 1, 4, 3, 2, 3, 2, 2, 1, 1, 3, 2, 2, 3, 1, 1, 1, 1)     \
-    S("stride 2x1", true, 2, 5, 6, 3, 4, 3, 3, 2, 1, 1, 1, 1, 1, 1, 1, 1, 0)                \
-    S("stride 3x2", true, 2, 8, 7, 2, 5, 2, 3, 3, 2, 0, 1, 1, 0, 1, 1, 1, 1)                \
-    S("stride beyond kernel", true, 1, 7, 7, 3, 3, 1, 2, 3, 3, 0, 0, 0, 0, 1, 1, 1, 1)      \
-    S("4x1 kernel", true, 2, 6, 3, 3, 4, 4, 1, 1, 1, 2, 0, 1, 0, 1, 1, 1, 0)                \
-    S("dilation", true, 1, 7, 8, 2, 3, 3, 2, 1, 1, 2, 1, 2, 1, 2, 3, 1, 1)                  \
-    S("dilation and stride", true, 2, 9, 8, 3, 4, 3, 3, 2, 2, 2, 1, 0, 3, 2, 2, 1, 1)       \
-    S("two groups", true, 2, 4, 5, 6, 10, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1)               \
-    S("wide groups", false, 2, 6, 6, 32, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 4, 0)            \
-    S("depthwise 5", true, 2, 5, 4, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 5, 1)               \
-    S("depthwise 17", false, 2, 7, 6, 17, 17, 5, 3, 2, 1, 2, 1, 2, 1, 1, 1, 17, 1)          \
-    S("depthwise 32", false, 2, 7, 6, 32, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 32, 1)          \
-    S("depthwise, two each", true, 1, 5, 4, 3, 6, 2, 2, 1, 2, 1, 0, 0, 1, 1, 1, 3, 1)       \
-    S("no bias", true, 2, 4, 6, 3, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0)                   \
-    S("blocks of 16", false, 2, 8, 7, 16, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)           \
-    S("blocks of 16, stride 2", false, 2, 9, 8, 32, 16, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1) \
-    S("one over 16", false, 2, 6, 5, 17, 33, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)            \
-    S("ten to twenty", false, 2, 7, 7, 10, 20, 4, 5, 1, 2, 1, 2, 2, 2, 1, 1, 1, 0)          \
+#define SHAPES(S)                                                                                 \
+    S("one channel", true, 2, 7, 6, 1, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)                     \
+    S("first layer", false, 3, 13, 11, 1, 16, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)                 \
+    S("first layer, several chunks", false, 3, 41, 37, 1, 33, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1) \
+    S("first layer, stride", false, 2, 14, 17, 1, 40, 5, 4, 2, 3, 2, 0, 1, 3, 1, 1, 1, 0)         \
+    S("first layer, dilation", false, 2, 9, 8, 1, 32, 3, 3, 1, 1, 2, 4, 2, 1, 2, 3, 1, 1)         \
+    S("colour, several chunks", false, 2, 50, 45, 3, 6, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)       \
+    S("colour", false, 2, 12, 9, 3, 8, 5, 5, 1, 1, 2, 2, 2, 2, 1, 1, 1, 1)                        \
+    S("1x1 kernel", true, 3, 4, 5, 10, 5, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)                     \
+    S("1x1 image", true, 2, 1, 1, 5, 3, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)                       \
+    S("1x1 image, padded", true, 1, 1, 1, 3, 2, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)               \
+    S("one sample", true, 1, 5, 5, 3, 5, 3, 3, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)                      \
+    S("asymmetric padding", true, 2, 5, 4, 3, 6, 3, 3, 1, 1, 1, 0, 2, 1, 1, 1, 1, 1)              \
+    S("padding beyond kernel", true, 1, 4, 3, 2, 3, 2, 2, 1, 1, 3, 2, 2, 3, 1, 1, 1, 1)           \
+    S("stride 2x1", true, 2, 5, 6, 3, 4, 3, 3, 2, 1, 1, 1, 1, 1, 1, 1, 1, 0)                      \
+    S("stride 3x2", true, 2, 8, 7, 2, 5, 2, 3, 3, 2, 0, 1, 1, 0, 1, 1, 1, 1)                      \
+    S("stride beyond kernel", true, 1, 7, 7, 3, 3, 1, 2, 3, 3, 0, 0, 0, 0, 1, 1, 1, 1)            \
+    S("4x1 kernel", true, 2, 6, 3, 3, 4, 4, 1, 1, 1, 2, 0, 1, 0, 1, 1, 1, 0)                      \
+    S("dilation", true, 1, 7, 8, 2, 3, 3, 2, 1, 1, 2, 1, 2, 1, 2, 3, 1, 1)                        \
+    S("dilation and stride", true, 2, 9, 8, 3, 4, 3, 3, 2, 2, 2, 1, 0, 3, 2, 2, 1, 1)             \
+    S("two groups", true, 2, 4, 5, 6, 10, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1)                     \
+    S("wide groups", false, 2, 6, 6, 32, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 4, 0)                  \
+    S("depthwise 5", true, 2, 5, 4, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 5, 1)                     \
+    S("depthwise 17", false, 2, 7, 6, 17, 17, 5, 3, 2, 1, 2, 1, 2, 1, 1, 1, 17, 1)                \
+    S("depthwise 32", false, 2, 7, 6, 32, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 32, 1)                \
+    S("depthwise, two each", true, 1, 5, 4, 3, 6, 2, 2, 1, 2, 1, 0, 0, 1, 1, 1, 3, 1)             \
+    S("no bias", true, 2, 4, 6, 3, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0)                         \
+    S("blocks of 16", false, 2, 8, 7, 16, 32, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)                 \
+    S("blocks of 16, stride 2", false, 2, 9, 8, 32, 16, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1)       \
+    S("one over 16", false, 2, 6, 5, 17, 33, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)                  \
+    S("ten to twenty", false, 2, 7, 7, 10, 20, 4, 5, 1, 2, 1, 2, 2, 2, 1, 1, 1, 0)                \
     S("leaf of a large layer", false, 4, 7, 7, 64, 128, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 
 #define ATTR(sy, sx, pt, pl, pb, pr, dy, dx, g)                                        \
