@@ -1,5 +1,5 @@
 # Shared by the scripts of this folder; sourced, not run. Sets `root` (the source folder) and defines:
-#   say TEXT...          a line to the user
+#   say LINE...          lines to the user
 #   die TEXT...          an error to stderr, exit 1
 #   usage_error TEXT...  an error in the arguments, exit 2
 #   cores                number of CPUs that this process may use
@@ -9,7 +9,7 @@
 # shellcheck disable=SC2034 # used by the scripts that source this file
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$@"; }
 
 die() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
