@@ -22,19 +22,19 @@ static bnf_status dropout_infer(bnf_op_inst *inst)
     return bnf_infer_elementwise(inst);
 }
 
-static void dropout_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx, const void *const *in,
-                        void *const *out, void *scratch)
+static void dropout_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx,
+                        const void *const *in, void *const *out, void *scratch)
 {
     (void)k, (void)scratch;
     const bnf_dropout_attr *a = inst->attr;
     const bnf_desc *d = &inst->out[0];
-    bnf_philox_key key = bnf_philox_key_layer(bnf_philox_key_make(ctx->seed, BNF_STREAM_DROPOUT),
-                                              (uint64_t)mask_layer(inst));
+    bnf_philox_key key =
+        bnf_philox_key_layer(bnf_philox_key_make(ctx->seed, BNF_STREAM_DROPOUT), (uint64_t)mask_layer(inst));
     int64_t n = bnf_desc_count(d) / d->dim[0];
     size_t stride = (size_t)n * bnf_dtype_size(d->dtype);
     for (int64_t s = 0; s < d->dim[0]; s++)
-        BNF_REAL_CALL(d->dtype, dropout_sample, key, (uint32_t)ctx->step, (uint64_t)(ctx->first_sample + s), (float)a->p,
-                      1.0 / (1.0 - a->p), n, (const void *)((const char *)in[0] + (size_t)s * stride),
+        BNF_REAL_CALL(d->dtype, dropout_sample, key, (uint32_t)ctx->step, (uint64_t)(ctx->first_sample + s),
+                      (float)a->p, 1.0 / (1.0 - a->p), n, (const void *)((const char *)in[0] + (size_t)s * stride),
                       (void *)((char *)out[0] + (size_t)s * stride));
 }
 

@@ -218,8 +218,8 @@ static void channel_normalize_run(const bnf_op_inst *inst, const bnf_kernel_plan
     const bnf_desc *x = &inst->in[0];
     double eps = ((const bnf_normalize_attr *)inst->attr)->eps;
     const void *gamma = inst->n_in == 5 ? in[3] : NULL, *beta = inst->n_in == 5 ? in[4] : NULL;
-    BNF_REAL_CALL(x->dtype, channel_normalize, bnf_desc_rows(x), bnf_desc_cols(x), eps, in[0], in[1], in[2], gamma, beta,
-                  out[0], scratch);
+    BNF_REAL_CALL(x->dtype, channel_normalize, bnf_desc_rows(x), bnf_desc_cols(x), eps, in[0], in[1], in[2], gamma,
+                  beta, out[0], scratch);
 }
 
 /* channel_normalize_bwd: x, mean, var, dy (gamma) -> dx, sum dy [C], sum dy (x - mean) rstd [C]. */
@@ -279,8 +279,8 @@ static bnf_val plus(bnf_builder *b, bnf_val x, bnf_val y)
 }
 
 /* The part of channel_normalize_bwd's gradient that comes through dx = g scale, scale = gamma rstd. */
-static void normalize_bwd_through_dx(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, bnf_val rstd, bnf_val ddx,
-                                     bnf_val *din)
+static void normalize_bwd_through_dx(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, bnf_val rstd,
+                                     bnf_val ddx, bnf_val *din)
 {
     bool scaled = inst->n_in == 5;
     bnf_val scale = scaled ? bnf_mul(b, in[4], rstd) : rstd;

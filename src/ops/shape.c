@@ -17,7 +17,8 @@ static bnf_status reshape_infer(bnf_op_inst *inst)
     inst->out[0] = bnf_desc_make(inst->in[0].dtype, (int)a->ndim, a->dim);
     if (bnf_desc_count(&inst->out[0]) != bnf_desc_count(&inst->in[0])) {
         char text[96];
-        return bnf_op_fail(inst, "%s has another number of elements", bnf_desc_format(&inst->out[0], text, sizeof text));
+        return bnf_op_fail(inst, "%s has another number of elements",
+                           bnf_desc_format(&inst->out[0], text, sizeof text));
     }
     return BNF_OK;
 }
@@ -194,8 +195,8 @@ static void slice_bwd_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, con
     const bnf_slice_attr *a = inst->attr;
     size_t size = bnf_dtype_size(inst->out[0].dtype);
     memset(out[0], 0, bnf_desc_bytes(&inst->out[0]));
-    copy_columns(bnf_desc_rows(&inst->out[0]), a->count, size, in[0], a->count, (char *)out[0] + (size_t)a->first * size,
-                 a->total);
+    copy_columns(bnf_desc_rows(&inst->out[0]), a->count, size, in[0], a->count,
+                 (char *)out[0] + (size_t)a->first * size, a->total);
 }
 
 static void slice_bwd_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,
@@ -252,15 +253,15 @@ static bnf_status pixel_unshuffle_bwd_infer(bnf_op_inst *inst)
 }
 
 /* `wide` has the shape [N,H,W,C]. Copies wide to deep, or back. Written once for elements of 4 and of 8 bytes. */
-#define UNSHUFFLE(type)                                                                                                \
-    for (int64_t row = 0; row < n * h; row++) /* h is a multiple of f: images follow one another */                    \
-        for (int64_t col = 0; col < w; col++)                                                                          \
-            for (int64_t ch = 0; ch < c; ch++) {                                                                       \
-                int64_t at = ((row / f * (w / f) + col / f) * c + ch) * f * f + row % f * f + col % f;                 \
-                if (back)                                                                                              \
-                    ((type *)to)[(row * w + col) * c + ch] = ((const type *)from)[at];                                 \
-                else                                                                                                   \
-                    ((type *)to)[at] = ((const type *)from)[(row * w + col) * c + ch];                                 \
+#define UNSHUFFLE(type)                                                                                \
+    for (int64_t row = 0; row < n * h; row++) /* h is a multiple of f: images follow one another */    \
+        for (int64_t col = 0; col < w; col++)                                                          \
+            for (int64_t ch = 0; ch < c; ch++) {                                                       \
+                int64_t at = ((row / f * (w / f) + col / f) * c + ch) * f * f + row % f * f + col % f; \
+                if (back)                                                                              \
+                    ((type *)to)[(row * w + col) * c + ch] = ((const type *)from)[at];                 \
+                else                                                                                   \
+                    ((type *)to)[at] = ((const type *)from)[(row * w + col) * c + ch];                 \
             }
 
 static void unshuffle(const bnf_desc *wide, int64_t f, bool back, const void *from, void *to)

@@ -10,8 +10,8 @@
 
 /* --- softmax ---------------------------------------------------------------------------------------------------------- */
 
-static void softmax_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx, const void *const *in,
-                        void *const *out, void *scratch)
+static void softmax_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx,
+                        const void *const *in, void *const *out, void *scratch)
 {
     (void)k, (void)ctx, (void)scratch;
     const bnf_desc *d = &inst->out[0];
@@ -157,8 +157,8 @@ static bnf_status one_hot_infer(bnf_op_inst *inst)
     return BNF_OK;
 }
 
-static void one_hot_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx, const void *const *in,
-                        void *const *out, void *scratch)
+static void one_hot_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx,
+                        const void *const *in, void *const *out, void *scratch)
 {
     (void)k, (void)ctx, (void)scratch;
     int64_t n = bnf_desc_count(&inst->in[0]), classes = ((const bnf_one_hot_attr *)inst->attr)->classes;
@@ -195,8 +195,8 @@ static bnf_status correct_infer(bnf_op_inst *inst)
     return BNF_OK;
 }
 
-static void correct_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx, const void *const *in,
-                        void *const *out, void *scratch)
+static void correct_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx,
+                        const void *const *in, void *const *out, void *scratch)
 {
     (void)k, (void)ctx, (void)scratch;
     const bnf_desc *d = &inst->in[0];
@@ -204,12 +204,8 @@ static void correct_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const
 }
 
 static const bnf_kernel correct_kernels[] = {{"ref", NULL, correct_run, NULL}, {0}};
-const bnf_op bnf_op_correct = {.name = "correct",
-                               .n_in_min = 2,
-                               .n_in_max = 2,
-                               .n_out = 1,
-                               .infer = correct_infer,
-                               .kernels = correct_kernels};
+const bnf_op bnf_op_correct = {
+    .name = "correct", .n_in_min = 2, .n_in_max = 2, .n_out = 1, .infer = correct_infer, .kernels = correct_kernels};
 
 bnf_val bnf_correct(bnf_builder *b, bnf_val logits, bnf_val labels)
 {

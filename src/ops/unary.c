@@ -43,8 +43,8 @@ static bool unary_bwd_uses_input(int64_t kind)
 
 extern const bnf_op bnf_op_unary, bnf_op_unary_bwd;
 
-static void unary_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out, const bnf_val *dout,
-                      bnf_val *din)
+static void unary_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,
+                      const bnf_val *dout, bnf_val *din)
 {
     const bnf_unary_attr *a = inst->attr;
     bnf_val args[2] = {unary_bwd_uses_input(a->kind) ? in[0] : out[0], dout[0]};
@@ -284,8 +284,8 @@ static void clip_bwd_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, cons
 
 extern const bnf_op bnf_op_clip_bwd;
 
-static void clip_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out, const bnf_val *dout,
-                     bnf_val *din)
+static void clip_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,
+                     const bnf_val *dout, bnf_val *din)
 {
     (void)out;
     din[0] = bnf_emit(b, &bnf_op_clip_bwd, inst->attr, 2, (bnf_val[]){in[0], dout[0]});
@@ -345,8 +345,8 @@ static void copy_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bn
         memcpy(out[0], in[0], bnf_desc_bytes(&inst->out[0]));
 }
 
-static void copy_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out, const bnf_val *dout,
-                     bnf_val *din)
+static void copy_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,
+                     const bnf_val *dout, bnf_val *din)
 {
     (void)b, (void)inst, (void)in, (void)out;
     din[0] = dout[0];

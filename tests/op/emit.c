@@ -266,9 +266,9 @@ static void test_errors_stick(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_unary),  CASE(test_extremes),  CASE(test_binary),        CASE(test_nan),     CASE(test_shapes),
-        CASE(test_labels), CASE(test_batch),     CASE(test_normalize),     CASE(test_dropout), CASE(test_stop_gradient),
-        CASE(test_errors_stick),
+        CASE(test_unary),   CASE(test_extremes),      CASE(test_binary),       CASE(test_nan),
+        CASE(test_shapes),  CASE(test_labels),        CASE(test_batch),        CASE(test_normalize),
+        CASE(test_dropout), CASE(test_stop_gradient), CASE(test_errors_stick),
     };
     return cmocka_run_group_tests_name("emit functions", tests, NULL, NULL);
 }

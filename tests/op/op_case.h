@@ -53,7 +53,10 @@ typedef struct bnf_op_case_list {
 } bnf_op_case_list;
 
 /* const bnf_op_case_list bnf_op_cases_clip = BNF_OP_CASES(cases, check_clip); */
-#define BNF_OP_CASES(array, check_fn) {(int)(sizeof(array) / sizeof((array)[0])), (array), (check_fn)}
+#define BNF_OP_CASES(array, check_fn)                                  \
+    {                                                                  \
+        (int)(sizeof(array) / sizeof((array)[0])), (array), (check_fn) \
+    }
 
 /* Declarations of all lists: an operation without its list does not link. */
 #define BNF_OP(name) extern const bnf_op_case_list bnf_op_cases_##name;

@@ -335,7 +335,8 @@ static void test_refusals(void **state)
         if (s != BNF_ERR_ARG)
             fail_msg("%s, case '%s': the shape rule says %s", e->op->name, c->label, bnf_status_name(s));
         if (!strstr(bnf_error_message(), e->op->name))
-            fail_msg("%s, case '%s': message '%s' does not name the operation", e->op->name, c->label, bnf_error_message());
+            fail_msg("%s, case '%s': message '%s' does not name the operation", e->op->name, c->label,
+                     bnf_error_message());
         bnf_error_clear();
     }
     if (accepted == 0)

@@ -11,16 +11,25 @@
 
 #include <math.h>
 
-#define DIMS(...) {__VA_ARGS__}
-#define X(n, ...) {.ndim = (n), .dim = __VA_ARGS__, .diff = true}
-#define VECTOR(n, range) {.ndim = 1, .dim = {n}, .values = (range), .diff = true}
+#define DIMS(...)   \
+    {               \
+        __VA_ARGS__ \
+    }
+#define X(n, ...)                                     \
+    {                                                 \
+        .ndim = (n), .dim = __VA_ARGS__, .diff = true \
+    }
+#define VECTOR(n, range)                                       \
+    {                                                          \
+        .ndim = 1, .dim = {n}, .values = (range), .diff = true \
+    }
 #define ANY BNF_VALUES_ANY
 
 static const bnf_op_case channel_sum_cases[] = {
     {.label = "image", .n_in = 2, .in = {X(4, DIMS(3, 3, 4, 5)), VECTOR(3, BNF_VALUES_WEIGHTS)}, .terms = 36},
     {.label = "rows", .n_in = 2, .in = {X(2, DIMS(4, 3)), VECTOR(4, ANY)}, .terms = 4},
     {.label = "one channel", .n_in = 2, .in = {X(3, DIMS(2, 9, 1)), VECTOR(2, ANY)}, .terms = 18},
-    {.label = "long", .n_in = 2, .in = {{4, {2, 11, 13, 37}}, VECTOR(2, ANY)}, .terms = 286},
+    {.label = "long", .n_in = 2, .in = {{.ndim = 4, .dim = {2, 11, 13, 37}}, VECTOR(2, ANY)}, .terms = 286},
     {.label = "weights", .n_in = 2, .in = {X(2, DIMS(4, 3)), VECTOR(3, ANY)}, .refused = true},
     {.label = "vector", .n_in = 2, .in = {X(1, DIMS(4)), VECTOR(4, ANY)}, .refused = true},
 };
@@ -45,7 +54,10 @@ static const bnf_op_case channel_sqdev_cases[] = {
      .terms = 36},
     {.label = "rows", .n_in = 3, .in = {X(2, DIMS(4, 3)), VECTOR(4, ANY), VECTOR(3, ANY)}, .terms = 4},
     {.label = "one channel", .n_in = 3, .in = {X(3, DIMS(2, 9, 1)), VECTOR(2, ANY), VECTOR(1, ANY)}, .terms = 18},
-    {.label = "long", .n_in = 3, .in = {{4, {2, 11, 13, 37}}, VECTOR(2, ANY), VECTOR(37, ANY)}, .terms = 286},
+    {.label = "long",
+     .n_in = 3,
+     .in = {{.ndim = 4, .dim = {2, 11, 13, 37}}, VECTOR(2, ANY), VECTOR(37, ANY)},
+     .terms = 286},
     {.label = "mean", .n_in = 3, .in = {X(2, DIMS(4, 3)), VECTOR(4, ANY), VECTOR(4, ANY)}, .refused = true},
     {.label = "weights", .n_in = 3, .in = {X(2, DIMS(4, 3)), VECTOR(3, ANY), VECTOR(3, ANY)}, .refused = true},
 };
@@ -81,7 +93,11 @@ static void check_channel_sqdev_bwd(const bnf_op_inst *inst, const double *const
 
 const bnf_op_case_list bnf_op_cases_channel_sqdev_bwd = BNF_OP_CASES(channel_sqdev_bwd_cases, check_channel_sqdev_bwd);
 
-#define EPS &(const bnf_normalize_attr){.eps = 1e-3}
+#define EPS                     \
+    &(const bnf_normalize_attr) \
+    {                           \
+        .eps = 1e-3             \
+    }
 #define MOMENTS(c) VECTOR(c, ANY), VECTOR(c, BNF_VALUES_POSITIVE)
 #define SCALE(c) VECTOR(c, ANY), VECTOR(c, ANY)
 static const bnf_op_case channel_normalize_cases[] = {
@@ -95,7 +111,11 @@ static const bnf_op_case channel_normalize_cases[] = {
      .attr = EPS,
      .refused = true},
     {.label = "mean", .n_in = 3, .in = {X(2, DIMS(3, 4)), MOMENTS(3)}, .attr = EPS, .refused = true},
-    {.label = "beta", .n_in = 5, .in = {X(2, DIMS(3, 4)), MOMENTS(4), VECTOR(4, ANY), VECTOR(1, ANY)}, .attr = EPS, .refused = true},
+    {.label = "beta",
+     .n_in = 5,
+     .in = {X(2, DIMS(3, 4)), MOMENTS(4), VECTOR(4, ANY), VECTOR(1, ANY)},
+     .attr = EPS,
+     .refused = true},
     {.label = "eps",
      .n_in = 3,
      .in = {X(2, DIMS(3, 4)), MOMENTS(4)},
@@ -131,7 +151,11 @@ static const bnf_op_case channel_normalize_bwd_cases[] = {
      .in = {X(2, DIMS(29, 70)), MOMENTS(70), X(2, DIMS(29, 70)), VECTOR(70, ANY)},
      .attr = EPS,
      .terms = 29},
-    {.label = "gradient", .n_in = 4, .in = {X(2, DIMS(3, 4)), MOMENTS(4), X(2, DIMS(4, 3))}, .attr = EPS, .refused = true},
+    {.label = "gradient",
+     .n_in = 4,
+     .in = {X(2, DIMS(3, 4)), MOMENTS(4), X(2, DIMS(4, 3))},
+     .attr = EPS,
+     .refused = true},
     {.label = "gamma",
      .n_in = 5,
      .in = {X(2, DIMS(3, 4)), MOMENTS(4), X(2, DIMS(3, 4)), VECTOR(3, ANY)},
@@ -157,13 +181,26 @@ static void check_channel_normalize_bwd(const bnf_op_inst *inst, const double *c
 const bnf_op_case_list bnf_op_cases_channel_normalize_bwd =
     BNF_OP_CASES(channel_normalize_bwd_cases, check_channel_normalize_bwd);
 
-#define DROP(prob) &(const bnf_dropout_attr){.p = (prob)}
+#define DROP(prob)            \
+    &(const bnf_dropout_attr) \
+    {                         \
+        .p = (prob)           \
+    }
 static const bnf_op_case dropout_cases[] = {
-    {.label = "image", .n_in = 1, .in = {{4, {3, 3, 3, 5}, BNF_VALUES_AWAY, .diff = true}}, .attr = DROP(0.4)},
-    {.label = "rows", .n_in = 1, .in = {{2, {2, 6}, BNF_VALUES_AWAY, .diff = true}}, .attr = DROP(0.5)},
-    {.label = "nothing dropped", .n_in = 1, .in = {{2, {2, 6}, BNF_VALUES_AWAY, .diff = true}}, .attr = DROP(0.0)},
-    {.label = "everything", .n_in = 1, .in = {{2, {2, 6}}}, .attr = DROP(1.0), .refused = true},
-    {.label = "negative", .n_in = 1, .in = {{2, {2, 6}}}, .attr = DROP(-0.5), .refused = true},
+    {.label = "image",
+     .n_in = 1,
+     .in = {{.ndim = 4, .dim = {3, 3, 3, 5}, .values = BNF_VALUES_AWAY, .diff = true}},
+     .attr = DROP(0.4)},
+    {.label = "rows",
+     .n_in = 1,
+     .in = {{.ndim = 2, .dim = {2, 6}, .values = BNF_VALUES_AWAY, .diff = true}},
+     .attr = DROP(0.5)},
+    {.label = "nothing dropped",
+     .n_in = 1,
+     .in = {{.ndim = 2, .dim = {2, 6}, .values = BNF_VALUES_AWAY, .diff = true}},
+     .attr = DROP(0.0)},
+    {.label = "everything", .n_in = 1, .in = {{.ndim = 2, .dim = {2, 6}}}, .attr = DROP(1.0), .refused = true},
+    {.label = "negative", .n_in = 1, .in = {{.ndim = 2, .dim = {2, 6}}}, .attr = DROP(-0.5), .refused = true},
 };
 
 /* Each element is 0 or scaled; how many are dropped and on what the mask depends is tested in op/emit.c. */

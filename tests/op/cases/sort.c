@@ -12,12 +12,14 @@
 #include <math.h>
 
 static const bnf_op_case groupsort2_cases[] = {
-    {.label = "one pair", .n_in = 1, .in = {{1, {2}, BNF_VALUES_DISTINCT, .diff = true}}},
-    {.label = "image", .n_in = 1, .in = {{4, {2, 3, 3, 6}, BNF_VALUES_DISTINCT, .diff = true}}},
-    {.label = "not a multiple of a vector", .n_in = 1, .in = {{2, {7, 46}}}},
-    {.label = "long", .n_in = 1, .in = {{4, {2, 5, 7, 64}}}},
-    {.label = "ties", .n_in = 1, .in = {{2, {9, 10}, BNF_VALUES_TIED}}},
-    {.label = "odd channels", .n_in = 1, .in = {{2, {4, 3}}}, .refused = true},
+    {.label = "one pair", .n_in = 1, .in = {{.ndim = 1, .dim = {2}, .values = BNF_VALUES_DISTINCT, .diff = true}}},
+    {.label = "image",
+     .n_in = 1,
+     .in = {{.ndim = 4, .dim = {2, 3, 3, 6}, .values = BNF_VALUES_DISTINCT, .diff = true}}},
+    {.label = "not a multiple of a vector", .n_in = 1, .in = {{.ndim = 2, .dim = {7, 46}}}},
+    {.label = "long", .n_in = 1, .in = {{.ndim = 4, .dim = {2, 5, 7, 64}}}},
+    {.label = "ties", .n_in = 1, .in = {{.ndim = 2, .dim = {9, 10}, .values = BNF_VALUES_TIED}}},
+    {.label = "odd channels", .n_in = 1, .in = {{.ndim = 2, .dim = {4, 3}}}, .refused = true},
 };
 
 static void check_groupsort2(const bnf_op_inst *inst, const double *const *in, const double *const *out)
@@ -30,15 +32,31 @@ static void check_groupsort2(const bnf_op_inst *inst, const double *const *in, c
 
 const bnf_op_case_list bnf_op_cases_groupsort2 = BNF_OP_CASES(groupsort2_cases, check_groupsort2);
 
-#define BOTH(...) {{__VA_ARGS__, BNF_VALUES_DISTINCT, .diff = true}, {__VA_ARGS__, .diff = true}}
-#define DIMS(...) {__VA_ARGS__}
+#define BOTH(n, ...)                                                                    \
+    {                                                                                   \
+        {.ndim = (n), .dim = __VA_ARGS__, .values = BNF_VALUES_DISTINCT, .diff = true}, \
+        {                                                                               \
+            .ndim = (n), .dim = __VA_ARGS__, .diff = true                               \
+        }                                                                               \
+    }
+#define DIMS(...)   \
+    {               \
+        __VA_ARGS__ \
+    }
 static const bnf_op_case groupsort2_bwd_cases[] = {
     {.label = "one pair", .n_in = 2, .in = BOTH(1, DIMS(2))},
     {.label = "image", .n_in = 2, .in = BOTH(4, DIMS(2, 3, 3, 6))},
-    {.label = "not a multiple of a vector", .n_in = 2, .in = {{2, {7, 46}}, {2, {7, 46}}}},
-    {.label = "ties", .n_in = 2, .in = {{2, {9, 10}, BNF_VALUES_TIED}, {2, {9, 10}}}},
-    {.label = "odd channels", .n_in = 2, .in = {{2, {4, 3}}, {2, {4, 3}}}, .refused = true},
-    {.label = "two shapes", .n_in = 2, .in = {{2, {4, 2}}, {2, {2, 4}}}, .refused = true},
+    {.label = "not a multiple of a vector",
+     .n_in = 2,
+     .in = {{.ndim = 2, .dim = {7, 46}}, {.ndim = 2, .dim = {7, 46}}}},
+    {.label = "ties",
+     .n_in = 2,
+     .in = {{.ndim = 2, .dim = {9, 10}, .values = BNF_VALUES_TIED}, {.ndim = 2, .dim = {9, 10}}}},
+    {.label = "odd channels",
+     .n_in = 2,
+     .in = {{.ndim = 2, .dim = {4, 3}}, {.ndim = 2, .dim = {4, 3}}},
+     .refused = true},
+    {.label = "two shapes", .n_in = 2, .in = {{.ndim = 2, .dim = {4, 2}}, {.ndim = 2, .dim = {2, 4}}}, .refused = true},
 };
 
 static void check_groupsort2_bwd(const bnf_op_inst *inst, const double *const *in, const double *const *out)
@@ -53,13 +71,24 @@ static void check_groupsort2_bwd(const bnf_op_inst *inst, const double *const *i
 const bnf_op_case_list bnf_op_cases_groupsort2_bwd = BNF_OP_CASES(groupsort2_bwd_cases, check_groupsort2_bwd);
 
 static const bnf_op_case fullsort_cases[] = {
-    {.label = "one channel", .n_in = 1, .in = {{2, {3, 1}, BNF_VALUES_DISTINCT, .diff = true}}},
-    {.label = "short rows", .n_in = 1, .in = {{3, {2, 4, 7}, BNF_VALUES_DISTINCT, .diff = true}}},
-    {.label = "exactly one run", .n_in = 1, .in = {{2, {3, 16}, BNF_VALUES_DISTINCT, .diff = true}}},
-    {.label = "several runs", .n_in = 1, .in = {{2, {2, 83}, BNF_VALUES_DISTINCT, .diff = true}}},
-    {.label = "power of two", .n_in = 1, .in = {{2, {5, 128}}}},
-    {.label = "ties", .n_in = 1, .in = {{2, {5, 57}, BNF_VALUES_TIED}}},
-    {.label = "integers", .n_in = 1, .in = {{1, {4}, BNF_VALUES_LABELS, 3}}, .refused = true},
+    {.label = "one channel",
+     .n_in = 1,
+     .in = {{.ndim = 2, .dim = {3, 1}, .values = BNF_VALUES_DISTINCT, .diff = true}}},
+    {.label = "short rows",
+     .n_in = 1,
+     .in = {{.ndim = 3, .dim = {2, 4, 7}, .values = BNF_VALUES_DISTINCT, .diff = true}}},
+    {.label = "exactly one run",
+     .n_in = 1,
+     .in = {{.ndim = 2, .dim = {3, 16}, .values = BNF_VALUES_DISTINCT, .diff = true}}},
+    {.label = "several runs",
+     .n_in = 1,
+     .in = {{.ndim = 2, .dim = {2, 83}, .values = BNF_VALUES_DISTINCT, .diff = true}}},
+    {.label = "power of two", .n_in = 1, .in = {{.ndim = 2, .dim = {5, 128}}}},
+    {.label = "ties", .n_in = 1, .in = {{.ndim = 2, .dim = {5, 57}, .values = BNF_VALUES_TIED}}},
+    {.label = "integers",
+     .n_in = 1,
+     .in = {{.ndim = 1, .dim = {4}, .values = BNF_VALUES_LABELS, .classes = 3}},
+     .refused = true},
 };
 
 /* Ascending, and output 1 says where each value stood; equal values keep their order, so the places are all different. */
@@ -79,20 +108,28 @@ static void check_fullsort(const bnf_op_inst *inst, const double *const *in, con
 
 const bnf_op_case_list bnf_op_cases_fullsort = BNF_OP_CASES(fullsort_cases, check_fullsort);
 
-#define FORWARD(f) &(const bnf_permute_attr){.forward = (f)}
+#define FORWARD(f)            \
+    &(const bnf_permute_attr) \
+    {                         \
+        .forward = (f)        \
+    }
 static const bnf_op_case fullsort_bwd_cases[] = {
     {.label = "gradient",
      .n_in = 2,
-     .in = {{2, {3, 9}, BNF_VALUES_PLACES}, {2, {3, 9}, .diff = true}},
+     .in = {{.ndim = 2, .dim = {3, 9}, .values = BNF_VALUES_PLACES}, {.ndim = 2, .dim = {3, 9}, .diff = true}},
      .attr = FORWARD(0)},
     {.label = "transpose",
      .n_in = 2,
-     .in = {{2, {3, 9}, BNF_VALUES_PLACES}, {2, {3, 9}, .diff = true}},
+     .in = {{.ndim = 2, .dim = {3, 9}, .values = BNF_VALUES_PLACES}, {.ndim = 2, .dim = {3, 9}, .diff = true}},
      .attr = FORWARD(1)},
-    {.label = "places are reals", .n_in = 2, .in = {{1, {4}}, {1, {4}}}, .attr = FORWARD(0), .refused = true},
+    {.label = "places are reals",
+     .n_in = 2,
+     .in = {{.ndim = 1, .dim = {4}}, {.ndim = 1, .dim = {4}}},
+     .attr = FORWARD(0),
+     .refused = true},
     {.label = "two shapes",
      .n_in = 2,
-     .in = {{1, {4}, BNF_VALUES_PLACES}, {1, {5}}},
+     .in = {{.ndim = 1, .dim = {4}, .values = BNF_VALUES_PLACES}, {.ndim = 1, .dim = {5}}},
      .attr = FORWARD(0),
      .refused = true},
 };

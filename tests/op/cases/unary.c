@@ -11,10 +11,21 @@
 
 #include <math.h>
 
-#define KIND(k) &(const bnf_unary_attr){.kind = BNF_UNARY_##k}
-#define LEAKY(s) &(const bnf_unary_attr){.kind = BNF_UNARY_LEAKY, .slope = (s)}
-#define UNARY(name, kind, range)                                                                                       \
-    {.label = (name), .n_in = 1, .in = {{.ndim = 2, .dim = {3, 7}, .values = (range), .diff = true}}, .attr = (kind)}
+#define KIND(k)               \
+    &(const bnf_unary_attr)   \
+    {                         \
+        .kind = BNF_UNARY_##k \
+    }
+#define LEAKY(s)                              \
+    &(const bnf_unary_attr)                   \
+    {                                         \
+        .kind = BNF_UNARY_LEAKY, .slope = (s) \
+    }
+#define UNARY(name, kind, range)                                                                         \
+    {                                                                                                    \
+        .label = (name), .n_in = 1, .in = {{.ndim = 2, .dim = {3, 7}, .values = (range), .diff = true}}, \
+        .attr = (kind)                                                                                   \
+    }
 
 static const bnf_op_case unary_cases[] = {
     UNARY("relu", KIND(RELU), BNF_VALUES_AWAY),
@@ -33,9 +44,13 @@ static const bnf_op_case unary_cases[] = {
      .n_in = 1,
      .in = {{.ndim = 5, .dim = {2, 3, 5, 1, 37}, .values = BNF_VALUES_AWAY}},
      .attr = KIND(RELU)},
-    {.label = "integers", .n_in = 1, .in = {{1, {4}, BNF_VALUES_LABELS, 3}}, .attr = KIND(RELU), .refused = true},
-    {.label = "kind", .n_in = 1, .in = {{1, {4}}}, .attr = KIND(COUNT), .refused = true},
-    {.label = "negative slope", .n_in = 1, .in = {{1, {4}}}, .attr = LEAKY(-0.1), .refused = true},
+    {.label = "integers",
+     .n_in = 1,
+     .in = {{.ndim = 1, .dim = {4}, .values = BNF_VALUES_LABELS, .classes = 3}},
+     .attr = KIND(RELU),
+     .refused = true},
+    {.label = "kind", .n_in = 1, .in = {{.ndim = 1, .dim = {4}}}, .attr = KIND(COUNT), .refused = true},
+    {.label = "negative slope", .n_in = 1, .in = {{.ndim = 1, .dim = {4}}}, .attr = LEAKY(-0.1), .refused = true},
 };
 
 static double unary_value(const bnf_unary_attr *a, double x)
@@ -76,10 +91,11 @@ const bnf_op_case_list bnf_op_cases_unary = BNF_OP_CASES(unary_cases, check_unar
 
 /* The first input stands for the output or the input of the function: any positive value below 1 would do for all kinds. */
 #define UNARY_BWD(name, kind, range)                                                                                   \
-    {.label = (name),                                                                                                  \
-     .n_in = 2,                                                                                                        \
-     .in = {{.ndim = 2, .dim = {3, 7}, .values = (range), .diff = true}, {.ndim = 2, .dim = {3, 7}, .diff = true}},    \
-     .attr = (kind)}
+    {                                                                                                                  \
+        .label = (name), .n_in = 2,                                                                                    \
+        .in = {{.ndim = 2, .dim = {3, 7}, .values = (range), .diff = true}, {.ndim = 2, .dim = {3, 7}, .diff = true}}, \
+        .attr = (kind)                                                                                                 \
+    }
 
 static const bnf_op_case unary_bwd_cases[] = {
     UNARY_BWD("relu", KIND(RELU), BNF_VALUES_AWAY),
@@ -93,15 +109,30 @@ static const bnf_op_case unary_bwd_cases[] = {
     UNARY_BWD("rsqrt", KIND(RSQRT), BNF_VALUES_POSITIVE),
     UNARY_BWD("square", KIND(SQUARE), BNF_VALUES_ANY),
     UNARY_BWD("abs", KIND(ABS), BNF_VALUES_AWAY),
-    {.label = "relu at exactly 0", .n_in = 2, .in = {{2, {9, 5}, BNF_VALUES_TIED}, {2, {9, 5}}}, .attr = KIND(RELU)},
-    {.label = "two shapes", .n_in = 2, .in = {{1, {4}}, {1, {5}}}, .attr = KIND(RELU), .refused = true},
+    {.label = "relu at exactly 0",
+     .n_in = 2,
+     .in = {{.ndim = 2, .dim = {9, 5}, .values = BNF_VALUES_TIED}, {.ndim = 2, .dim = {9, 5}}},
+     .attr = KIND(RELU)},
+    {.label = "two shapes",
+     .n_in = 2,
+     .in = {{.ndim = 1, .dim = {4}}, {.ndim = 1, .dim = {5}}},
+     .attr = KIND(RELU),
+     .refused = true},
 };
 const bnf_op_case_list bnf_op_cases_unary_bwd = BNF_OP_CASES(unary_bwd_cases, NULL);
 
-#define AFFINE &(const bnf_affine_attr){.scale = -1.5, .shift = 0.25}
+#define AFFINE                       \
+    &(const bnf_affine_attr)         \
+    {                                \
+        .scale = -1.5, .shift = 0.25 \
+    }
 static const bnf_op_case affine_cases[] = {
-    {.label = "odd shape", .n_in = 1, .in = {{3, {3, 1, 17}, .diff = true}}, .attr = AFFINE},
-    {.label = "integers", .n_in = 1, .in = {{1, {4}, BNF_VALUES_LABELS, 3}}, .attr = AFFINE, .refused = true},
+    {.label = "odd shape", .n_in = 1, .in = {{.ndim = 3, .dim = {3, 1, 17}, .diff = true}}, .attr = AFFINE},
+    {.label = "integers",
+     .n_in = 1,
+     .in = {{.ndim = 1, .dim = {4}, .values = BNF_VALUES_LABELS, .classes = 3}},
+     .attr = AFFINE,
+     .refused = true},
 };
 
 static void check_affine(const bnf_op_inst *inst, const double *const *in, const double *const *out)
@@ -116,7 +147,7 @@ const bnf_op_case_list bnf_op_cases_affine = BNF_OP_CASES(affine_cases, check_af
 static const bnf_op_case leaf_share_cases[] = {
     {.label = "vector",
      .n_in = 1,
-     .in = {{1, {19}, .diff = true}},
+     .in = {{.ndim = 1, .dim = {19}, .diff = true}},
      .attr = &(const bnf_affine_attr){.scale = 1.0 / 16.0}},
 };
 
@@ -128,12 +159,25 @@ static void check_leaf_share(const bnf_op_inst *inst, const double *const *in, c
 
 const bnf_op_case_list bnf_op_cases_leaf_share = BNF_OP_CASES(leaf_share_cases, check_leaf_share);
 
-#define CLIP(l, h) &(const bnf_clip_attr){.lo = (l), .hi = (h)}
+#define CLIP(l, h)           \
+    &(const bnf_clip_attr)   \
+    {                        \
+        .lo = (l), .hi = (h) \
+    }
 static const bnf_op_case clip_cases[] = {
-    {.label = "both sides", .n_in = 1, .in = {{2, {3, 11}, BNF_VALUES_DISTINCT, .diff = true}}, .attr = CLIP(-0.7, 0.9)},
-    {.label = "one side", .n_in = 1, .in = {{1, {33}, BNF_VALUES_DISTINCT, .diff = true}}, .attr = CLIP(0.1, INFINITY)},
-    {.label = "on the bounds", .n_in = 1, .in = {{1, {40}, BNF_VALUES_TIED}}, .attr = CLIP(-1.0, 1.0)},
-    {.label = "empty interval", .n_in = 1, .in = {{1, {4}}}, .attr = CLIP(1.0, 0.5), .refused = true},
+    {.label = "both sides",
+     .n_in = 1,
+     .in = {{.ndim = 2, .dim = {3, 11}, .values = BNF_VALUES_DISTINCT, .diff = true}},
+     .attr = CLIP(-0.7, 0.9)},
+    {.label = "one side",
+     .n_in = 1,
+     .in = {{.ndim = 1, .dim = {33}, .values = BNF_VALUES_DISTINCT, .diff = true}},
+     .attr = CLIP(0.1, INFINITY)},
+    {.label = "on the bounds",
+     .n_in = 1,
+     .in = {{.ndim = 1, .dim = {40}, .values = BNF_VALUES_TIED}},
+     .attr = CLIP(-1.0, 1.0)},
+    {.label = "empty interval", .n_in = 1, .in = {{.ndim = 1, .dim = {4}}}, .attr = CLIP(1.0, 0.5), .refused = true},
 };
 
 static void check_clip(const bnf_op_inst *inst, const double *const *in, const double *const *out)
@@ -148,10 +192,18 @@ const bnf_op_case_list bnf_op_cases_clip = BNF_OP_CASES(clip_cases, check_clip);
 static const bnf_op_case clip_bwd_cases[] = {
     {.label = "both sides",
      .n_in = 2,
-     .in = {{2, {3, 11}, BNF_VALUES_DISTINCT, .diff = true}, {2, {3, 11}, .diff = true}},
+     .in = {{.ndim = 2, .dim = {3, 11}, .values = BNF_VALUES_DISTINCT, .diff = true},
+            {.ndim = 2, .dim = {3, 11}, .diff = true}},
      .attr = CLIP(-0.7, 0.9)},
-    {.label = "on the bounds", .n_in = 2, .in = {{1, {40}, BNF_VALUES_TIED}, {1, {40}}}, .attr = CLIP(-1.0, 1.0)},
-    {.label = "two shapes", .n_in = 2, .in = {{1, {4}}, {2, {4, 1}}}, .attr = CLIP(0.0, 1.0), .refused = true},
+    {.label = "on the bounds",
+     .n_in = 2,
+     .in = {{.ndim = 1, .dim = {40}, .values = BNF_VALUES_TIED}, {.ndim = 1, .dim = {40}}},
+     .attr = CLIP(-1.0, 1.0)},
+    {.label = "two shapes",
+     .n_in = 2,
+     .in = {{.ndim = 1, .dim = {4}}, {.ndim = 2, .dim = {4, 1}}},
+     .attr = CLIP(0.0, 1.0),
+     .refused = true},
 };
 
 /* The bounds themselves belong to the inside. */

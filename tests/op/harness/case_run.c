@@ -31,7 +31,8 @@ static bnf_dtype input_dtype(const bnf_op_input *in, bnf_dtype real)
 
 bnf_status bnf_case_inst(const bnf_op *op, const bnf_op_case *c, bnf_dtype real, bnf_op_inst *inst)
 {
-    *inst = (bnf_op_inst){.op = op, .attr = c->attr, .n_in = c->n_in, .n_out = op->n_out, .layer = 11, .threads = THREADS};
+    *inst =
+        (bnf_op_inst){.op = op, .attr = c->attr, .n_in = c->n_in, .n_out = op->n_out, .layer = 11, .threads = THREADS};
     for (int i = 0; i < c->n_in; i++)
         inst->in[i] = bnf_desc_make(input_dtype(&c->in[i], real), c->in[i].ndim, c->in[i].dim);
     return op->infer(inst);
@@ -170,7 +171,8 @@ static void guarded_free(void *array, size_t bytes)
     unsigned char *p = (unsigned char *)array - GUARD;
     for (size_t i = 0; i < GUARD; i++)
         if (p[i] != guard_byte || p[GUARD + bytes + i] != guard_byte)
-            fail_msg("array of %zu bytes: written outside, %zu bytes from its %s", bytes, i, p[i] != guard_byte ? "start" : "end");
+            fail_msg("array of %zu bytes: written outside, %zu bytes from its %s", bytes, i,
+                     p[i] != guard_byte ? "start" : "end");
     bnf_free(p);
 }
 
