@@ -1,6 +1,6 @@
 /* report/metrics.h - the metrics of a run as JSON Lines: one object per line, such as
  *
- *     {"kind":"train","step":120,"epoch":2,"loss":0.4313,"lr":0.0005}
+ *     {"kind": "train", "step": 120, "epoch": 2, "loss": 0.4313, "lr": 0.0005}
  *
  * Every line is in the file as a whole when bnf_metrics_end returns. One writer per run, on one rank; not
  * collective, not thread-safe. */

@@ -18,7 +18,7 @@ void bnf_number_format(double value, int digits, size_t capacity, char *text)
     const int magnitude = size > 0.0 ? (int)floor(log10(size)) : 0;
     const int decimals = digits - 1 - magnitude;
     snprintf(exponent, sizeof exponent, "%.*g", digits, value);
-    if (magnitude < -5 || magnitude > 14) {
+    if (magnitude < -4 || magnitude > 14) {
         snprintf(text, capacity, "%s", exponent);
         return;
     }
@@ -32,13 +32,13 @@ void bnf_number_format(double value, int digits, size_t capacity, char *text)
     snprintf(text, capacity, "%s", strcmp(plain, "-0") == 0 ? "0" : plain);
 }
 
-/* The step of about span / wanted that is 1, 2 or 5 times a power of ten. */
+/* The step nearest to span / wanted, on a logarithmic scale, that is 1, 2 or 5 times a power of ten. */
 static double nice_step(double span, int wanted)
 {
     const double raw = span / wanted;
     const double power = pow(10.0, floor(log10(raw)));
     const double mantissa = raw / power;
-    return power * (mantissa < 1.5 ? 1.0 : mantissa < 3.5 ? 2.0 : mantissa < 7.5 ? 5.0 : 10.0);
+    return power * (mantissa < 1.41 ? 1.0 : mantissa < 3.16 ? 2.0 : mantissa < 7.07 ? 5.0 : 10.0);
 }
 
 static void tick_text(double value, double step, bool percent, double largest, char *text)
@@ -58,8 +58,9 @@ static void tick_text(double value, double step, bool percent, double largest, c
     /* The digits of the step: two for a step of 0.05, one more for 0.025, which never occurs. */
     const int decimals = (int)fmax(0.0, ceil(-log10(unit) - 1e-9));
     if (fabs(shown) < unit * 1e-6)
-        shown = 0.0;
-    snprintf(text, BNF_TICK_TEXT, "%.*f%s", decimals, shown, shown == 0.0 && !percent ? "" : suffix);
+        snprintf(text, BNF_TICK_TEXT, "%s", percent ? "0%" : "0");
+    else
+        snprintf(text, BNF_TICK_TEXT, "%.*f%s", decimals, shown, suffix);
 }
 
 static bnf_ticks place(double low, double high, double step, bool percent)
