@@ -5,9 +5,10 @@
  *     typedef struct optim_config { double lr; int kind; bnf_cfg_reals milestones; } optim_config;
  *     static const char *const kinds[] = {"sgd", "adam", NULL};
  *     static const bnf_cfg_key optim_keys[] = {
- *         {"lr", BNF_CFG_REAL, offsetof(optim_config, lr), "0.001", "learning rate after the warm-up", .min = 0, .max = 10},
- *         {"kind", BNF_CFG_ENUM, offsetof(optim_config, kind), "adam", "update rule", .choices = kinds},
- *         {"milestones", BNF_CFG_REAL_LIST, offsetof(optim_config, milestones), "[]", "epochs of a drop"},
+ *         {"lr", BNF_CFG_REAL, offsetof(optim_config, lr), "0.001",
+ *          .doc = "learning rate after the warm-up", .min = 0, .max = 10},
+ *         {"kind", BNF_CFG_ENUM, offsetof(optim_config, kind), "adam", .doc = "update rule", .choices = kinds},
+ *         {"milestones", BNF_CFG_REAL_LIST, offsetof(optim_config, milestones), "[]", .doc = "epochs of a drop"},
  *     };
  *     optim_config optim;
  *     const bnf_cfg_section sections[] = {{"optim", "how weights change", BNF_CFG_KEYS(optim_keys), &optim}};

@@ -62,6 +62,9 @@ const bnf_cfg_key *bnf_cfg_find(const bnf_cfg_key *keys, int nkeys, const char *
 /* What follows `prefix` and a dot in `name` (all of it if prefix is ""); NULL if the section does not lie below. */
 const char *bnf_cfg_below(const char *name, const char *prefix);
 
+/* Whether one of the first `index` sections has the same first part below `prefix`: part[length]. */
+bool bnf_cfg_part_seen(const bnf_cfg_section *sections, int index, const char *prefix, const char *part, size_t length);
+
 void bnf_cfg_free_keys(const bnf_cfg_key *keys, int nkeys, void *target);
 
 /* Fills the field of `key` in `target` from `node`, or from the default if it is NULL. `path` is the key's full name, `place`

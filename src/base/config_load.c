@@ -33,6 +33,16 @@ const char *bnf_cfg_below(const char *name, const char *prefix)
     return strncmp(name, prefix, n) == 0 && name[n] == '.' ? name + n + 1 : NULL;
 }
 
+bool bnf_cfg_part_seen(const bnf_cfg_section *sections, int index, const char *prefix, const char *part, size_t length)
+{
+    for (int i = 0; i < index; i++) {
+        const char *below = bnf_cfg_below(sections[i].name, prefix);
+        if (below != NULL && strcspn(below, ".") == length && strncmp(below, part, length) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void join(char *full, const char *prefix, const char *name)
 {
     bnf_cfg_path(full, "%s%s%s", prefix, prefix[0] == '\0' ? "" : ".", name);
@@ -74,7 +84,7 @@ static void list_valid(const loader *l, const char *section, bnf_cfg_text *valid
     }
     for (int i = 0; i < l->n; i++) {
         const char *below = bnf_cfg_below(l->sections[i].name, section);
-        if (below == NULL)
+        if (below == NULL || bnf_cfg_part_seen(l->sections, i, section, below, strcspn(below, ".")))
             continue;
         char name[64];
         snprintf(name, sizeof name, "%.*s", (int)strcspn(below, "."), below);
@@ -90,24 +100,20 @@ static void list_valid(const loader *l, const char *section, bnf_cfg_text *valid
 
 static bnf_status unknown_key(const loader *l, const bnf_cfg_place *place, const char *section, const char *name)
 {
-    bnf_cfg_text valid = {0}, elsewhere = {0};
+    bnf_cfg_text valid = {0};
     bnf_cfg_guess guess = bnf_cfg_guess_start(name);
-    char storage[64];
+    char storage[64], full[BNF_CFG_PATH_BYTES], elsewhere[BNF_CFG_PATH_BYTES];
     list_valid(l, section, &valid, &guess, storage);
     for (int i = 0; i < l->n && guess.best == NULL; i++) {
         if (bnf_cfg_find(l->sections[i].keys, l->sections[i].nkeys, name) == NULL)
             continue;
-        char full[BNF_CFG_PATH_BYTES];
-        join(full, l->sections[i].name, name);
-        bnf_cfg_text_add(&elsewhere, "; did you mean '%s'?", full);
-        break;
+        join(elsewhere, l->sections[i].name, name);
+        guess.best = elsewhere;
     }
-    if (guess.best != NULL)
-        bnf_cfg_text_add(&elsewhere, "; did you mean '%s'?", guess.best);
-    char full[BNF_CFG_PATH_BYTES];
     join(full, section, name);
-    return bnf_cfg_fail(place, "unknown key '%s'%s; valid keys%s%s: %s", full, elsewhere.data,
-                        section[0] == '\0' ? "" : " in ", section, valid.data);
+    return bnf_cfg_fail(place, "unknown key '%s'%s%s%salid keys%s%s: %s", full,
+                        guess.best != NULL ? "; did you mean '" : "", guess.best != NULL ? guess.best : "",
+                        guess.best != NULL ? "'? V" : "; v", section[0] == '\0' ? "" : " in ", section, valid.data);
 }
 
 /* ---- the file --------------------------------------------------------------------------------------------------- */
@@ -182,7 +188,9 @@ static bnf_status find_override(const loader *l, const bnf_cfg_place *place, con
         name = full + (last == NULL ? 0 : last + 1 - section);
         section[last == NULL ? 0 : last - section] = '\0';
     }
-    return unknown_key(l, place, section, name);
+    char part[BNF_CFG_PATH_BYTES];
+    bnf_cfg_path(part, "%.*s", (int)strcspn(name, "."), name);
+    return unknown_key(l, place, section, part);
 }
 
 static bnf_status take_override(loader *l, const char *override)

@@ -181,17 +181,6 @@ static void print_keys(const printer *p, const bnf_cfg_section *s, int column)
     }
 }
 
-/* Whether an earlier section has the same first part below `prefix`. */
-static bool seen(const printer *p, int index, const char *prefix, const char *part, size_t length)
-{
-    for (int i = 0; i < index; i++) {
-        const char *below = bnf_cfg_below(p->sections[i].name, prefix);
-        if (below != NULL && strcspn(below, ".") == length && strncmp(below, part, length) == 0)
-            return true;
-    }
-    return false;
-}
-
 static const bnf_cfg_section *find_section(const printer *p, const char *name)
 {
     for (int i = 0; i < p->n; i++) {
@@ -212,7 +201,7 @@ static void print_level(const printer *p, const char *prefix, int column)
         if (part == NULL)
             continue;
         const size_t length = strcspn(part, ".");
-        if (seen(p, i, prefix, part, length))
+        if (bnf_cfg_part_seen(p->sections, i, prefix, part, length))
             continue;
         char full[BNF_CFG_PATH_BYTES];
         bnf_cfg_path(full, "%.*s", (int)(part + length - p->sections[i].name), p->sections[i].name);

@@ -188,9 +188,9 @@ static bnf_status to_item(bnf_arena *arena, const bnf_cfg_key *key, const bnf_cf
             bnf_cfg_text_add(&valid, "%s%s", i == 0 ? "" : ", ", key->item_keys[i].name);
             bnf_cfg_guess_try(&guess, key->item_keys[i].name);
         }
-        return bnf_cfg_fail(&c->key_place, "unknown key '%s' in '%s'%s%s%s; valid keys: %s", c->key, path,
-                            guess.best ? "; did you mean '" : "", guess.best ? guess.best : "", guess.best ? "'?" : "",
-                            valid.data);
+        return bnf_cfg_fail(&c->key_place, "unknown key '%s' in '%s'%s%s%salid keys: %s", c->key, path,
+                            guess.best ? "; did you mean '" : "", guess.best ? guess.best : "",
+                            guess.best ? "'? V" : "; v", valid.data);
     }
     for (int i = 0; i < key->item_nkeys; i++) {
         const bnf_cfg_node *value = node->first;
