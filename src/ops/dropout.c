@@ -5,6 +5,8 @@
 #include "ops/attr.h"
 #include "ops/infer.h"
 
+enum { BLOCKS = 16 }; /* of random bits drawn side by side */
+
 #define BNF_REAL_SOURCE "ops/dropout.inc"
 #include "ops/both_reals.inc"
 

@@ -2,6 +2,7 @@
  * one leaf; a batch_sum between them makes them the batch's (nn room). */
 #include "base/simd.h"
 #include "ops/attr.h"
+#include "ops/group_sum.h"
 #include "ops/infer.h"
 
 #include <math.h>

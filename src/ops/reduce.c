@@ -2,14 +2,12 @@
 #include "base/simd.h"
 #include "ops/attr.h"
 #include "ops/broadcast.h"
+#include "ops/group_sum.h"
 #include "ops/infer.h"
 
 #include <string.h>
 
-enum {
-    LANES = 16, /* running sums side by side */
-    BLOCK = 64  /* terms per running sum before it joins the total: keeps f32 sums accurate */
-};
+enum { LANES = 16 }; /* running sums side by side */
 
 #define BNF_REAL_SOURCE "ops/reduce.inc"
 #include "ops/both_reals.inc"

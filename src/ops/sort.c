@@ -1,11 +1,16 @@
-/* ops/sort.c - fullsort: the last dimension in ascending order, and where each value came from. Rows with NaN are permuted in
- * some deterministic way. */
+/* ops/sort.c - fullsort: the last dimension in ascending order, and where each value came from. Equal values keep their
+ * order. */
+#include "base/simd.h"
 #include "ops/attr.h"
 #include "ops/infer.h"
 
 #include <string.h>
 
-enum { RUN = 16 };
+enum {
+    LANES = 16,  /* values that are ranked side by side */
+    SHORT = 256, /* rows up to here are ranked by counting: n^2 comparisons, but many at once */
+    RUN = 16
+};
 
 #define BNF_REAL_SOURCE "ops/sort.inc"
 #include "ops/both_reals.inc"
@@ -23,7 +28,7 @@ static bnf_status fullsort_infer(bnf_op_inst *inst)
 
 static bnf_status fullsort_create(const bnf_op_inst *inst, bnf_kernel_plan *k)
 {
-    k->scratch_bytes = (size_t)bnf_desc_cols(&inst->in[0]) * sizeof(int32_t);
+    k->scratch_bytes = 2 * (size_t)bnf_desc_cols(&inst->in[0]) * bnf_dtype_size(inst->in[0].dtype);
     return BNF_OK;
 }
 
@@ -32,7 +37,7 @@ static void fullsort_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, cons
 {
     (void)k, (void)ctx;
     const bnf_desc *d = &inst->out[0];
-    BNF_REAL_CALL(d->dtype, fullsort, bnf_desc_rows(d), bnf_desc_cols(d), in[0], out[0], out[1], scratch);
+    BNF_REAL_CALL(d->dtype, fullsort, bnf_desc_rows(d), (int32_t)bnf_desc_cols(d), in[0], out[0], out[1], scratch);
 }
 
 static bnf_val emit_permute(bnf_builder *b, bool forward, bnf_val at, bnf_val g)

@@ -120,6 +120,9 @@ static void test_nan(void **state)
     const float *sorted = bnf_immediate_data(im, bnf_groupsort2(b, pair));
     assert_int_equal(isnan(sorted[0]) + isnan(sorted[1]), 1);
     assert_true(isnan(first(bnf_sum_all(b, bnf_softmax(b, pair)))));
+    bnf_val row = bnf_concat(b, (bnf_val[]){bad, good, scalar(-NAN), scalar(-INFINITY), scalar(0.0f)}, 5);
+    const float *full = bnf_immediate_data(im, bnf_fullsort(b, row));
+    assert_true(isnan(full[0]) && full[1] == -INFINITY && full[2] == 0.0f && full[3] == 1.0f && isnan(full[4]));
 }
 
 static void test_shapes(void **state)
