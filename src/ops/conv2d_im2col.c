@@ -3,7 +3,6 @@
  *
  * Output positions are taken in chunks of whole output rows. patches[K+1, P] holds, for each cell k = (i, kh, kw) of
  * the kernel, what it reads at the P positions of the chunk; the last row is 1, so that the bias is one more weight. */
-#include "base/assert.h"
 #include "ops/conv2d.h"
 #include "ops/dnnl.h"
 
