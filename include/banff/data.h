@@ -56,6 +56,9 @@ typedef struct bnf_dataset_info {
 bnf_status bnf_dataset_open(const char *path, bnf_split split, bnf_dataset **dataset);
 void bnf_dataset_close(bnf_dataset *dataset); /* NULL is legal */
 
+/* [out] has  whether the file has that split at all. Errors: BNF_ERR_IO, BNF_ERR_FORMAT if it cannot be opened. */
+bnf_status bnf_dataset_has(const char *path, bnf_split split, bool *has);
+
 /* Borrowed, valid until the dataset is closed. */
 const bnf_dataset_info *bnf_dataset_get_info(const bnf_dataset *dataset);
 

@@ -149,7 +149,7 @@ static bnf_status inspect_file(const bnf_comm *world, const char *path, bool ver
     bnf_status status = bnf_h5_file_open(path, &file);
 
     if (status == BNF_OK)
-        status = bnf_h5_exists(file, "/test", &test);
+        status = bnf_dataset_has(path, BNF_TEST, &test);
     status = bnf_comm_agree(world, status);
     if (status == BNF_OK)
         status = inspect_split(world, file, path, BNF_TRAIN, verify);

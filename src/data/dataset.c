@@ -352,3 +352,12 @@ bnf_status bnf_dataset_verify(const bnf_dataset *ds, const bnf_comm *comm)
                           ds->path, ds->info.name, bnf_checksum_format(found, text), ds->split_checksum);
     return bnf_comm_agree(comm, status);
 }
+
+bnf_status bnf_dataset_has(const char *path, bnf_split split, bool *has)
+{
+    bnf_h5_file *file;
+    BNF_TRY(bnf_h5_file_open(path, &file));
+    bnf_status s = bnf_h5_exists(file, bnf_split_name(split), has);
+    const bnf_status closed = bnf_h5_file_close(file);
+    return s != BNF_OK ? s : closed;
+}

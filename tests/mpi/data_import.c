@@ -44,8 +44,8 @@ static bnf_import_idx_options idx_files(void)
         write_idx_labels(text[3], true, 1000, M, 7);
     }
     assert_ok(bnf_comm_barrier(world));
-    return (bnf_import_idx_options){.train_images = text[0], .train_labels = text[1], .test_images = text[2],
-                                    .test_labels = text[3]};
+    return (bnf_import_idx_options){
+        .train_images = text[0], .train_labels = text[1], .test_images = text[2], .test_labels = text[3]};
 }
 
 /* Same pixels, labels and statistics in both files; both checksums hold. */
@@ -104,7 +104,8 @@ static void test_fewer_samples_than_ranks(void **state)
     bnf_synth_shapes_options o = {.count = {2, 1}, .height = 8, .width = 8, .channels = 3, .noise = 9, .seed = 4};
     bnf_import_summary together, single;
 
-    assert_ok(bnf_synth_shapes(world, &o, &(bnf_import_output){.path = out, .chunk_bytes = 1, .deflate = 2}, &together));
+    assert_ok(
+        bnf_synth_shapes(world, &o, &(bnf_import_output){.path = out, .chunk_bytes = 1, .deflate = 2}, &together));
     if (rank == 0) {
         assert_ok(bnf_synth_shapes(NULL, &o, &(bnf_import_output){.path = alone}, &single));
         assert_string_equal(together.checksum, single.checksum);

@@ -15,7 +15,8 @@ static bnf_dataset *set;
 static int setup(void **state)
 {
     (void)state;
-    bnf_synth_shapes_options o = {.count = {N, 0}, .height = SIDE, .width = SIDE, .channels = 3, .noise = 30, .seed = 8};
+    bnf_synth_shapes_options o = {
+        .count = {N, 0}, .height = SIDE, .width = SIDE, .channels = 3, .noise = 30, .seed = 8};
     bnf_import_summary s;
     if (rank == 0)
         make_folder(folder);
@@ -40,8 +41,15 @@ static bnf_loader_config config_of(int64_t batch, int64_t leaves)
 {
     int32_t lo, hi;
     bnf_tree_range((int32_t)leaves, ranks, rank, &lo, &hi);
-    return (bnf_loader_config){.seed = 21, .batch = batch, .leaves = leaves, .leaf_lo = lo, .leaf_hi = hi, .shuffle = true,
-                               .window_rows = 30, .augment = {.flip = true, .pad_crop = 1}, .prefetch = 2};
+    return (bnf_loader_config){.seed = 21,
+                               .batch = batch,
+                               .leaves = leaves,
+                               .leaf_lo = lo,
+                               .leaf_hi = hi,
+                               .shuffle = true,
+                               .window_rows = 30,
+                               .augment = {.flip = true, .pad_crop = 1},
+                               .prefetch = 2};
 }
 
 /* recv on rank 0: the pieces of all ranks, one behind the other. */

@@ -56,7 +56,9 @@ static bnf_h5_file *start_file(bnf_dtype images, bnf_dtype labels, int64_t label
     assert_ok(bnf_h5_file_create(path, &file));
     put(file, "/train/images", images, 4, (int64_t[]){N, H, W, C}, images == BNF_F32 ? (void *)f32 : (void *)u8);
     put(file, "/train/labels", labels, 1, &label_count,
-        labels == BNF_I64 ? (void *)i64 : labels == BNF_I32 ? (void *)i32 : (void *)small);
+        labels == BNF_I64   ? (void *)i64
+        : labels == BNF_I32 ? (void *)i32
+                            : (void *)small);
     return file;
 }
 
@@ -86,6 +88,11 @@ static void test_file_made_elsewhere(void **state)
         assert_fails(bnf_dataset_verify(ds, NULL), BNF_ERR_FORMAT, "no checksum");
         bnf_dataset_close(ds);
         assert_fails(bnf_dataset_open(path, BNF_TEST, &ds), BNF_ERR_FORMAT, "/test/images");
+        bool has;
+        assert_ok(bnf_dataset_has(path, BNF_TRAIN, &has));
+        assert_true(has);
+        assert_ok(bnf_dataset_has(path, BNF_TEST, &has));
+        assert_false(has);
     }
 }
 
@@ -231,12 +238,13 @@ static void test_out_of_memory(void **state)
     assert_ok(bnf_synth_shapes(NULL, &o, &(bnf_import_output){.path = path}, &s));
     for (int64_t n = 1;; n++) {
         int64_t live = bnf_mem_live_blocks();
+        bnf_error_clear();
         bnf_mem_fail_at(n);
         bnf_status status = bnf_dataset_open(path, BNF_TRAIN, &ds);
         bnf_mem_fail_at(0);
         if (status == BNF_OK)
             break;
-        assert_int_equal(status, BNF_ERR_MEMORY);
+        assert_non_null(strstr(bnf_error_message(), "cannot allocate")); /* inside HDF5 it counts as a failed open */
         assert_int_equal(bnf_mem_live_blocks(), live);
         failures++;
     }
@@ -247,9 +255,12 @@ static void test_out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file_made_elsewhere), cmocka_unit_test(test_wrong_files),
-        cmocka_unit_test(test_nan_is_refused),      cmocka_unit_test(test_damage_is_found),
-        cmocka_unit_test(test_synth),               cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_file_made_elsewhere),
+        cmocka_unit_test(test_wrong_files),
+        cmocka_unit_test(test_nan_is_refused),
+        cmocka_unit_test(test_damage_is_found),
+        cmocka_unit_test(test_synth),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

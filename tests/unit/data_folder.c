@@ -148,8 +148,8 @@ static void test_sizes(void **state)
     assert_fails(import_set(&(bnf_import_folder_options){0}, &s), BNF_ERR_FORMAT, in(set, "c/2.png"));
     assert_nothing_left();
     for (int mode = 0; mode < BNF_RESIZE_MODE_COUNT; mode++) {
-        assert_ok(import_set(
-            &(bnf_import_folder_options){.height = 16, .width = 16, .resize = (bnf_resize_mode)mode}, &s));
+        assert_ok(
+            import_set(&(bnf_import_folder_options){.height = 16, .width = 16, .resize = (bnf_resize_mode)mode}, &s));
         assert_true(s.h == 16 && s.w == 16);
         read_one(BNF_TRAIN, 1, image, &label);
         for (int i = 0; i < 256; i++)
@@ -196,7 +196,8 @@ static void test_splits(void **state)
     assert_ok(bnf_fs_make_folders(in(test, "z")));
     write_pgm(in(test, "z/1.pgm"), H, W, pixels);
     assert_fails(import_set(&(bnf_import_folder_options){.test = test}, &s), BNF_ERR_FORMAT, in(test, "z"));
-    assert_fails(import_set(&(bnf_import_folder_options){.test = test, .test_fraction = 0.1}, &s), BNF_ERR_ARG, "exclude");
+    assert_fails(import_set(&(bnf_import_folder_options){.test = test, .test_fraction = 0.1}, &s), BNF_ERR_ARG,
+                 "exclude");
     assert_nothing_left();
 }
 
@@ -213,7 +214,8 @@ static void test_errors(void **state)
     start_set("empty", (const char *[]){"full", "void", NULL});
     add_png("full/1.png", 1, 1);
     assert_fails(import_set(&(bnf_import_folder_options){0}, &s), BNF_ERR_FORMAT, in(set, "void"));
-    assert_fails(import_set(&(bnf_import_folder_options){.train = "/no/such/folder"}, &s), BNF_ERR_IO, "/no/such/folder");
+    assert_fails(import_set(&(bnf_import_folder_options){.train = "/no/such/folder"}, &s), BNF_ERR_IO,
+                 "/no/such/folder");
 
     start_set("damaged", (const char *[]){"c", NULL});
     add_png("c/1.png", 1, 3);

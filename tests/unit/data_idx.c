@@ -143,8 +143,9 @@ static void test_longer_than_stated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reads_any_range), cmocka_unit_test(test_truncation), cmocka_unit_test(test_gzip_damage),
-        cmocka_unit_test(test_header),          cmocka_unit_test(test_longer_than_stated),
+        cmocka_unit_test(test_reads_any_range),    cmocka_unit_test(test_truncation),
+        cmocka_unit_test(test_gzip_damage),        cmocka_unit_test(test_header),
+        cmocka_unit_test(test_longer_than_stated),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

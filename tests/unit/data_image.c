@@ -73,7 +73,8 @@ static void write_odd_png(const char *path, int type, int depth, const unsigned 
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
     png_infop info = png_create_info_struct(png);
     png_init_io(png, f);
-    png_set_IHDR(png, info, 2, 2, depth, type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(png, info, 2, 2, depth, type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
     if (type == PNG_COLOR_TYPE_PALETTE) {
         png_color palette[4] = {{1, 2, 3}, {40, 50, 60}, {70, 80, 90}, {250, 251, 252}};
         png_set_PLTE(png, info, palette, 4);
@@ -232,7 +233,8 @@ static void test_what_is_no_picture(void **state)
     assert_fails(bnf_image_decode((const uint8_t *)"hello", 5, "x.png", &image), BNF_ERR_FORMAT, "x.png");
     assert_fails(bnf_image_decode((const uint8_t *)"", 0, "x.png", &image), BNF_ERR_FORMAT, "empty");
     assert_fails(bnf_image_decode((const uint8_t *)"P5 99999 2 255\n", 15, "x.pgm", &image), BNF_ERR_FORMAT, "width");
-    assert_fails(bnf_image_decode((const uint8_t *)"P5 60000 60000 255\n", 19, "x.pgm", &image), BNF_ERR_FORMAT, "x.pgm");
+    assert_fails(bnf_image_decode((const uint8_t *)"P5 60000 60000 255\n", 19, "x.pgm", &image), BNF_ERR_FORMAT,
+                 "x.pgm");
     assert_true(bnf_image_has_known_suffix("a.b.JPEG"));
     assert_false(bnf_image_has_known_suffix("jpg"));
     assert_false(bnf_image_has_known_suffix(".png"));
@@ -258,7 +260,8 @@ static void test_channels(void **state)
 /* ---- Resizing ---- */
 
 /* The triangle filter by its definition, in double, over the whole picture; one channel. */
-static double filtered(const unsigned char *src, int64_t h, int64_t w, int64_t out_h, int64_t out_w, int64_t i, int64_t j)
+static double filtered(const unsigned char *src, int64_t h, int64_t w, int64_t out_h, int64_t out_w, int64_t i,
+                       int64_t j)
 {
     double sy = (double)h / (double)out_h, sx = (double)w / (double)out_w;
     double wy = sy > 1 ? sy : 1, wx = sx > 1 ? sx : 1, sum = 0, total = 0;

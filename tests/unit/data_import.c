@@ -47,8 +47,8 @@ static bnf_import_idx_options idx_files(void)
     write_idx_labels(text[1], true, 0, N, 7);
     write_idx_images(text[2], false, 1000, M, H, W);
     write_idx_labels(text[3], false, 1000, M, 7);
-    return (bnf_import_idx_options){.train_images = text[0], .train_labels = text[1], .test_images = text[2],
-                                    .test_labels = text[3]};
+    return (bnf_import_idx_options){
+        .train_images = text[0], .train_labels = text[1], .test_images = text[2], .test_labels = text[3]};
 }
 
 static void check_split(bnf_split split, int64_t first, int64_t count)
@@ -205,7 +205,8 @@ static void test_output_errors(void **state)
     assert_fails(bnf_import_idx(NULL, &o, &(bnf_import_output){.path = path}, &s), BNF_ERR_IO, path);
     snprintf(path, sizeof path, "%s/taken.tmp", folder);
     assert_false(bnf_fs_exists(path));
-    assert_fails(bnf_import_idx(NULL, &o, &(bnf_import_output){.path = out, .deflate = 10}, &s), BNF_ERR_ARG, "deflate");
+    assert_fails(bnf_import_idx(NULL, &o, &(bnf_import_output){.path = out, .deflate = 10}, &s), BNF_ERR_ARG,
+                 "deflate");
     assert_nothing_left();
 }
 
@@ -291,8 +292,8 @@ static void test_cifar(void **state)
         write_cifar(a, 0, 11, variant == 10 ? 1 : 2);
         write_cifar(b, 11, 14, variant == 10 ? 1 : 2);
         for (int coarse = 0; coarse <= (variant == 100); coarse++) {
-            bnf_import_cifar_options o = {.file_count = {2, 1}, .files = {train, train}, .variant = variant,
-                                          .coarse = coarse};
+            bnf_import_cifar_options o = {
+                .file_count = {2, 1}, .files = {train, train}, .variant = variant, .coarse = coarse};
             assert_ok(bnf_import_cifar(NULL, &o, &(bnf_import_output){.path = out}, &s));
             assert_true(s.count[BNF_TRAIN] == 25 && s.count[BNF_TEST] == 11);
             assert_int_equal(s.classes, variant == 10 ? 10 : coarse ? 20 : 100);

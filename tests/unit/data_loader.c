@@ -49,8 +49,14 @@ static int teardown(void **state)
 
 static bnf_loader_config plain(int64_t batch)
 {
-    return (bnf_loader_config){.seed = 11, .batch = batch, .leaves = 4, .leaf_lo = 0, .leaf_hi = 4, .shuffle = true,
-                               .normalise = {.mode = BNF_NORMALISE_UNIT}, .prefetch = 3};
+    return (bnf_loader_config){.seed = 11,
+                               .batch = batch,
+                               .leaves = 4,
+                               .leaf_lo = 0,
+                               .leaf_hi = 4,
+                               .shuffle = true,
+                               .normalise = {.mode = BNF_NORMALISE_UNIT},
+                               .prefetch = 3};
 }
 
 static bnf_loader *make(const bnf_loader_config *config)
@@ -209,7 +215,8 @@ static void test_leaves(void **state)
             assert_int_equal(b->valid, step % 3 == 2 ? 4 : 48);
             for (int64_t i = 0; i < b->rows; i++) {
                 assert_int_equal(b->index[i], whole.index[b->first_position + i]);
-                assert_memory_equal(b->x + i * PIXELS, whole.x + (b->first_position + i) * PIXELS, PIXELS * sizeof(float));
+                assert_memory_equal(b->x + i * PIXELS, whole.x + (b->first_position + i) * PIXELS,
+                                    PIXELS * sizeof(float));
             }
             (void)part;
         }
@@ -389,6 +396,7 @@ static void test_bad_settings_and_memory(void **state)
     config.batch = 16;
     for (int64_t n = 1;; n++) {
         int64_t live = bnf_mem_live_blocks();
+        bnf_error_clear();
         bnf_mem_fail_at(n);
         bnf_status status = bnf_loader_create(set, &config, &l);
         bnf_mem_fail_at(0);

@@ -19,8 +19,8 @@ static void assert_permutation(const int64_t *order, int64_t n)
 static bnf_sampler *make(uint64_t seed, int64_t n, bool shuffle, int64_t chunk, int64_t window)
 {
     bnf_sampler *s;
-    bnf_sampler_config config = {.seed = seed, .count = n, .shuffle = shuffle, .chunk_rows = chunk,
-                                 .window_rows = window};
+    bnf_sampler_config config = {
+        .seed = seed, .count = n, .shuffle = shuffle, .chunk_rows = chunk, .window_rows = window};
     assert_ok(bnf_sampler_create(&config, &s));
     return s;
 }
@@ -28,8 +28,8 @@ static bnf_sampler *make(uint64_t seed, int64_t n, bool shuffle, int64_t chunk, 
 static void test_every_epoch_is_a_permutation(void **state)
 {
     (void)state;
-    static const int64_t shapes[][3] = {{N, 10, 0}, {N, 10, 100}, {N, 7, 1}, {N, 1, 50}, {N, 2000, 5}, {N, 10, N},
-                                        {1, 1, 0},  {2, 1, 1},    {13, 5, 5}, {N, 100, 350}};
+    static const int64_t shapes[][3] = {{N, 10, 0}, {N, 10, 100}, {N, 7, 1}, {N, 1, 50}, {N, 2000, 5},
+                                        {N, 10, N}, {1, 1, 0},    {2, 1, 1}, {13, 5, 5}, {N, 100, 350}};
     for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++) {
         bnf_sampler *s = make(5, shapes[k][0], true, shapes[k][1], shapes[k][2]);
         for (int64_t epoch = 0; epoch < 4; epoch++)
@@ -62,7 +62,8 @@ static void test_pure_function(void **state)
     (void)state;
     for (int64_t window = 0; window <= 100; window += 100) {
         int64_t kept[N];
-        bnf_sampler *s = make(9, N, true, 10, window), *t = make(9, N, true, 10, window), *u = make(10, N, true, 10, window);
+        bnf_sampler *s = make(9, N, true, 10, window), *t = make(9, N, true, 10, window),
+                    *u = make(10, N, true, 10, window);
         memcpy(kept, bnf_sampler_order(s, 6), sizeof kept);
         bnf_sampler_order(t, 0);
         bnf_sampler_order(t, 7);
@@ -96,8 +97,8 @@ static void test_window_is_local(void **state)
         assert_int_equal(chunks, WINDOW / CHUNK);
         windows_out_of_place += low < WINDOW / 2;
     }
-    assert_true(neighbours < ROWS / 5);      /* 9 % by chance */
-    assert_true(windows_out_of_place >= 8);  /* chunks come from all over the file */
+    assert_true(neighbours < ROWS / 5);     /* 9 % by chance */
+    assert_true(windows_out_of_place >= 8); /* chunks come from all over the file */
     bnf_sampler_destroy(s);
 }
 
@@ -127,9 +128,12 @@ static void test_no_allocation_per_epoch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_epoch_is_a_permutation), cmocka_unit_test(test_sequential),
-        cmocka_unit_test(test_pure_function),                cmocka_unit_test(test_window_is_local),
-        cmocka_unit_test(test_whole_window_ignores_chunks),  cmocka_unit_test(test_no_allocation_per_epoch),
+        cmocka_unit_test(test_every_epoch_is_a_permutation),
+        cmocka_unit_test(test_sequential),
+        cmocka_unit_test(test_pure_function),
+        cmocka_unit_test(test_window_is_local),
+        cmocka_unit_test(test_whole_window_ignores_chunks),
+        cmocka_unit_test(test_no_allocation_per_epoch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

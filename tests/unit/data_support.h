@@ -113,7 +113,9 @@ static inline void write_idx_labels(const char *path, bool gz, int64_t first, ui
 /* A PNG of pixels[h, w, c]. */
 static inline void write_png(const char *path, int64_t h, int64_t w, int64_t c, const unsigned char *pixels)
 {
-    png_image image = {.version = PNG_IMAGE_VERSION, .width = (png_uint_32)w, .height = (png_uint_32)h,
+    png_image image = {.version = PNG_IMAGE_VERSION,
+                       .width = (png_uint_32)w,
+                       .height = (png_uint_32)h,
                        .format = c == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB};
     assert_true(png_image_write_to_file(&image, path, 0, pixels, 0, NULL));
 }
