@@ -107,7 +107,7 @@ bnf_status bnf_comm_exchange(const bnf_comm *comm, const void *send, const int64
 
 /* ---- pairwise -------------------------------------------------------------------------------------------------- */
 
-#define BNF_COMM_ANY (-1) /* as source of a receive: whoever sends first */
+#define BNF_COMM_ANY (-1)      /* as source of a receive: whoever sends first */
 #define BNF_COMM_MAX_TAG 16383 /* tags of callers: 0 to this */
 
 /* A message under way. Lives in the caller's memory and may not move until it is done. Zeroed content counts as done. */

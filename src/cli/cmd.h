@@ -17,5 +17,13 @@ struct bnf_cmd {
 bnf_status bnf_cmd_import(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_synth(const bnf_comm *world, int argc, char **argv);
+bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv);
+bnf_status bnf_cmd_eval(const bnf_comm *world, int argc, char **argv);
+bnf_status bnf_cmd_certify(const bnf_comm *world, int argc, char **argv);
+bnf_status bnf_cmd_attack(const bnf_comm *world, int argc, char **argv);
+bnf_status bnf_cmd_report(const bnf_comm *world, int argc, char **argv);
+bnf_status bnf_cmd_export(const bnf_comm *world, int argc, char **argv);
+bnf_status bnf_cmd_plan(const bnf_comm *world, int argc, char **argv);
+bnf_status bnf_cmd_bench(const bnf_comm *world, int argc, char **argv);
 
 #endif

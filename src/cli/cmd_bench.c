@@ -1,0 +1,165 @@
+/* cli/cmd_bench.c - banff bench CONFIG: speed of a configuration's training step beside the machine's measured peak. */
+#include "cli/args.h"
+#include "cli/cmd.h"
+#include "cli/recipes.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "comm/agree.h"
+#include "dist/owners.h"
+#include "ops/peak.h"
+#include "train/model.h"
+#include "train/rule.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char about[] =
+    "Times training steps (computing, reduction, update with constraints, broadcast) on batches of the data set and prints medians\n"
+    "as one JSON object, beside the peak of fused multiply-adds that this many threads reach in the same process.\n";
+
+typedef struct bench {
+    const bnf_job *job;
+    const bnf_comm *comm;
+    int threads;
+    bnf_dataset *dataset;
+    bnf_params *params;
+    bnf_model model;
+    int *owner;
+    bnf_rule rule;
+    bnf_updater *updater;
+    bnf_loader *loader;
+    double *times; /* [5][steps]: step, compute, reduce, update, broadcast */
+    int64_t steps;
+} bench;
+
+static bnf_status prepare(bench *b, bool profile) {
+    const bnf_data_settings *d = &b->job->data;
+    BNF_TRY(bnf_dataset_open(d->file, BNF_TRAIN, &b->dataset));
+    BNF_TRY(bnf_params_create(BNF_F32, &b->params));
+    BNF_TRY(bnf_model_build(b->job, b->params, bnf_dataset_get_info(b->dataset), d->batch, d->leaves, true, &b->model));
+    BNF_TRY(bnf_params_init(b->params, (uint64_t)b->job->seed));
+    BNF_TRY(bnf_calloc((size_t)bnf_params_count(b->params) + 1, sizeof *b->owner, "owners", &b->owner));
+    BNF_TRY(bnf_owners_assign(b->params, bnf_comm_size(b->comm), b->owner));
+    b->model.profile = profile;
+    BNF_TRY(bnf_model_plan(&b->model, b->job, b->comm, b->threads, b->owner));
+    BNF_TRY(bnf_job_loader(b->job, b->comm, b->dataset, d->batch, d->leaves, true, &b->loader));
+    BNF_TRY(bnf_rule_create(&b->job->optim, b->params, 1000, 1000000, &b->rule));
+    return bnf_calloc((size_t)(5 * b->steps), sizeof(double), "times", &b->times);
+}
+
+static bnf_status one_step(bench *b, int64_t step, double *times) {
+    const bnf_batch *batch;
+    bnf_update_stats stats;
+    BNF_TRY(bnf_loader_next(b->loader, &batch));
+    BNF_TRY(bnf_comm_barrier(b->comm));
+    double start = bnf_clock_seconds();
+    BNF_TRY(bnf_model_run(&b->model, batch, step));
+    double computed = bnf_clock_seconds();
+    BNF_TRY(bnf_updater_step(b->updater, b->model.plan, step, &stats));
+    times[0] = bnf_clock_seconds() - start;
+    times[1] = computed - start;
+    times[2] = stats.reduce_seconds;
+    times[3] = stats.update_seconds;
+    times[4] = stats.broadcast_seconds;
+    return bnf_comm_allreduce_f64(b->comm, BNF_COMM_MAX, times, 5);
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *v, int64_t n) {
+    qsort(v, (size_t)n, sizeof *v, ascending);
+    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+static void print_json(bench *b, double peak, const bnf_plan_memory *m) {
+    static const char *const names[] = {"step_seconds", "compute_seconds", "reduce_seconds", "update_seconds", "broadcast_seconds"};
+    double med[5];
+    for (int i = 0; i < 5; i++)
+        med[i] = median(b->times + i * b->steps, b->steps);
+    double flops = bnf_plan_flops(b->model.plan), batch = (double)b->job->data.batch;
+    printf("{\"ranks\":%d,\"threads\":%d,\"batch\":%lld,\"leaves\":%lld,\"steps\":%lld", bnf_comm_size(b->comm), b->threads,
+           (long long)b->job->data.batch, (long long)b->job->data.leaves, (long long)b->steps);
+    for (int i = 0; i < 5; i++)
+        printf(",\"%s\":%.6g", names[i], med[i]);
+    printf(",\"samples_per_second\":%.6g,\"flops_per_step\":%.6g,\"gflops\":%.4g,\"compute_gflops\":%.4g,\"peak_gflops\":%.4g,"
+           "\"compute_of_peak\":%.4g,\"step_of_peak\":%.4g,\"update_share\":%.4g,\"thread_mib\":%.4g}\n",
+           batch / med[0], flops, flops / med[0] / 1e9, flops / med[1] / 1e9, peak, flops / med[1] / 1e9 / peak, flops / med[0] / 1e9 / peak,
+           med[3] / med[0], (double)m->thread_bytes / 1048576.0);
+}
+
+static void print_profile(const bench *b) {
+    bnf_plan_node_stat s;
+    double total = 0;
+    for (int i = 0; bnf_plan_node(b->model.plan, i, &s); i++)
+        total += s.seconds;
+    printf("%-22s %-8s %-20s %4s %10s %6s %9s %8s\n", "operation", "kernel", "output", "seg", "ms/step", "%", "GFLOP/s", "GB/s");
+    for (int i = 0; bnf_plan_node(b->model.plan, i, &s); i++) {
+        char shape[96];
+        if (s.calls == 0 || s.seconds <= 0)
+            continue;
+        double per = s.seconds / (double)s.calls;
+        printf("%-22s %-8s %-20s %4d %10.3f %6.2f %9.1f %8.1f\n", s.op, s.kernel, bnf_desc_format(&s.out, shape, sizeof shape), s.segment,
+               1e3 * per, 100 * s.seconds / total, s.flops / per / 1e9, s.bytes / per / 1e9);
+    }
+}
+
+static bnf_status measure(bench *b, bool profile) {
+    double ignored[5], peak = 0;
+    bnf_plan_memory memory;
+    BNF_TRY(bnf_updater_create(b->comm, b->params, b->owner, &b->rule.rule, b->threads, &b->updater));
+    for (int64_t i = 0; i < 3; i++)
+        BNF_TRY(one_step(b, i, ignored));
+    for (int64_t i = 0; i < b->steps; i++) {
+        double t[5];
+        BNF_TRY(one_step(b, 3 + i, t));
+        for (int k = 0; k < 5; k++)
+            b->times[k * b->steps + i] = t[k];
+    }
+    BNF_TRY(bnf_comm_barrier(b->comm));
+    peak = bnf_peak_gflops(b->threads, 0.3);
+    BNF_TRY(bnf_comm_allreduce_f64(b->comm, BNF_COMM_SUM, &peak, 1));
+    bnf_plan_get_memory(b->model.plan, &memory);
+    if (bnf_comm_rank(b->comm) == 0) {
+        if (profile)
+            print_profile(b);
+        print_json(b, peak, &memory);
+    }
+    return BNF_OK;
+}
+
+bnf_status bnf_cmd_bench(const bnf_comm *world, int argc, char **argv) {
+    bnf_arg_list set = {0}, files = {0};
+    bool help = false, profile = false;
+    int64_t steps = 20;
+    const bnf_arg args[] = {{"set", "KEY=VALUE", "override a key of the configuration; may be repeated", BNF_ARG_LIST, &set},
+                            {"steps", "N", "steps to time, after 3 that are not counted", BNF_ARG_INT, &steps},
+                            {"ops", NULL, "also time every operation (slows small networks a little)", BNF_ARG_FLAG, &profile},
+                            {"help", NULL, "print this", BNF_ARG_FLAG, &help}};
+    BNF_TRY(bnf_args_parse(args, 4, argc, argv, &files));
+    if (help && bnf_comm_rank(world) == 0)
+        bnf_args_help(stdout, "bench CONFIG [options]", about, args, 4);
+    if (help)
+        return BNF_OK;
+    if (files.count != 1 || steps < 1)
+        return bnf_fail(BNF_ERR_CONFIG, "give one configuration file and at least one step (banff bench --help)");
+    bnf_job *job;
+    BNF_TRY(bnf_job_load(world, bnf_recipes, files.item[0], set.item, (int)set.count, &job));
+    bench b = {.job = job, .comm = world, .steps = steps, .threads = bnf_job_threads(job, world)};
+    bnf_status s = bnf_comm_agree(world, prepare(&b, profile));
+    if (s == BNF_OK)
+        s = measure(&b, profile);
+    bnf_loader_destroy(b.loader);
+    bnf_updater_destroy(b.updater);
+    bnf_rule_release(&b.rule);
+    bnf_model_release(&b.model);
+    bnf_params_destroy(b.params);
+    bnf_dataset_close(b.dataset);
+    bnf_free(b.owner);
+    bnf_free(b.times);
+    bnf_job_destroy(job);
+    return s;
+}

@@ -1,0 +1,103 @@
+/* cli/cmd_run.c - what is done with a finished run: banff eval, certify, attack, report. */
+#include "cli/args.h"
+#include "cli/cmd.h"
+#include "cli/recipes.h"
+
+#include "base/mem.h"
+#include "comm/agree.h"
+#include "train/run.h"
+#include "train/run_report.h"
+
+/* Options that all of these share, and the run they name. */
+typedef struct request {
+    bnf_arg_list set, paths, option;
+    bool help, train_part;
+} request;
+
+static bnf_status parse(const bnf_comm *world, int argc, char **argv, const char *synopsis, const char *about, request *r) {
+    *r = (request){0};
+    const bnf_arg args[] = {
+        {"set", "KEY=VALUE", "override a key of the run's configuration, e.g. data.file; may be repeated", BNF_ARG_LIST, &r->set},
+        {"option", "KEY=VALUE", "a setting of this command; may be repeated", BNF_ARG_LIST, &r->option},
+        {"train-part", NULL, "use the training part instead of the test part (eval)", BNF_ARG_FLAG, &r->train_part},
+        {"help", NULL, "print this", BNF_ARG_FLAG, &r->help},
+    };
+    const int n = (int)(sizeof args / sizeof args[0]);
+    BNF_TRY(bnf_args_parse(args, n, argc, argv, &r->paths));
+    if (r->help && bnf_comm_rank(world) == 0)
+        bnf_args_help(stdout, synopsis, about, args, n);
+    if (!r->help && r->paths.count != 1)
+        return bnf_fail(BNF_ERR_CONFIG, "give one run folder (banff %s)", synopsis);
+    return BNF_OK;
+}
+
+static bnf_status open_run(const bnf_comm *world, const request *r, bnf_run **run) {
+    return bnf_run_open(world, bnf_recipes, r->paths.item[0], r->set.item, (int)r->set.count, run);
+}
+
+bnf_status bnf_cmd_eval(const bnf_comm *world, int argc, char **argv) {
+    request r;
+    bnf_run *run;
+    bnf_eval_result result;
+    float *logits = NULL;
+    int64_t samples;
+    BNF_TRY(parse(world, argc, argv, "eval RUN [options]", "Loss and accuracy of a run's newest checkpoint (or of RUN/checkpoints/FILE.h5).\n", &r));
+    if (r.help)
+        return BNF_OK;
+    BNF_TRY(open_run(world, &r, &run));
+    bnf_split split = r.train_part ? BNF_TRAIN : BNF_TEST;
+    bnf_status s = bnf_run_logits(run, split, 0, &logits, &samples, &result);
+    if (s == BNF_OK && bnf_comm_rank(world) == 0)
+        printf("%s: %s part, %lld samples: loss %.6f accuracy %.4f (step %lld, weights %s)\n", run->folder, bnf_split_name(split),
+               (long long)result.samples, result.loss, result.accuracy, (long long)run->step, run->weights);
+    bnf_free(logits);
+    bnf_run_close(run);
+    return s;
+}
+
+/* A recipe's own command: text to the user. */
+static bnf_status recipe_command(const bnf_comm *world, int argc, char **argv, const char *synopsis, const char *about, bool attack) {
+    request r;
+    bnf_run *run;
+    bnf_buf text = {0};
+    BNF_TRY(parse(world, argc, argv, synopsis, about, &r));
+    if (r.help)
+        return BNF_OK;
+    BNF_TRY(open_run(world, &r, &run));
+    const bnf_recipe *recipe = run->job->recipe;
+    bnf_status (*fn)(bnf_run *, const char *const *, int, bnf_buf *) = attack ? recipe->attack : recipe->certify;
+    bnf_status s = fn ? fn(run, r.option.item, (int)r.option.count, &text)
+                      : bnf_fail(BNF_ERR_UNSUPPORTED, "recipe '%s' has no such command", recipe->name);
+    if (s == BNF_OK && bnf_comm_rank(world) == 0)
+        fputs(bnf_buf_text(&text), stdout);
+    bnf_buf_release(&text);
+    bnf_run_close(run);
+    return s;
+}
+
+bnf_status bnf_cmd_certify(const bnf_comm *world, int argc, char **argv) {
+    return recipe_command(world, argc, argv, "certify RUN [options]",
+                          "A sound upper bound of the network's Lipschitz constant, from singular values of the exported weights in f64\n"
+                          "rounded outward, and the accuracy that it certifies at several radii.\n", false);
+}
+
+bnf_status bnf_cmd_attack(const bnf_comm *world, int argc, char **argv) {
+    return recipe_command(world, argc, argv, "attack RUN [options]",
+                          "Projected gradient descent in L2 inside and outside every sample's certified radius.\n", true);
+}
+
+bnf_status bnf_cmd_report(const bnf_comm *world, int argc, char **argv) {
+    request r;
+    bnf_run *run;
+    char *path = NULL;
+    BNF_TRY(parse(world, argc, argv, "report RUN [options]", "Writes RUN/report.html: one file, no external resources.\n", &r));
+    if (r.help)
+        return BNF_OK;
+    BNF_TRY(open_run(world, &r, &run));
+    bnf_status s = bnf_run_report(run, &path);
+    if (s == BNF_OK && bnf_comm_rank(world) == 0)
+        printf("%s\n", path);
+    bnf_free(path);
+    bnf_run_close(run);
+    return s;
+}

@@ -1,0 +1,69 @@
+/* cli/cmd_train.c - banff train CONFIG. */
+#include "cli/args.h"
+#include "cli/cmd.h"
+#include "cli/recipes.h"
+
+#include "train/run.h"
+
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char about[] =
+    "Trains the network that CONFIG (YAML) describes and writes a run folder. Results are the same bits for any number of ranks\n"
+    "and threads, and after any interruption: --resume auto continues from the newest checkpoint that verifies.\n";
+
+static void print_result(const bnf_job *job, const bnf_train_result *r) {
+    printf("steps %lld  train loss %.4f accuracy %.4f", (long long)r->step, r->loss, r->accuracy);
+    if (!isnan(r->test_accuracy))
+        printf("  test loss %.4f accuracy %.4f", r->test_loss, r->test_accuracy);
+    printf("  %.1f s  %.0f samples/s\n", r->seconds, r->samples_per_second);
+    if (r->skipped > 0)
+        printf("updates left out because a loss or gradient was not finite: %lld\n", (long long)r->skipped);
+    printf("weights %s\nrun folder %s\n", r->weights, job->run.folder);
+}
+
+bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv) {
+    bnf_arg_list set = {0}, files = {0};
+    const char *resume = NULL;
+    bool help = false, help_config = false, overwrite = false;
+    const bnf_arg args[] = {
+        {"set", "KEY=VALUE", "override a key of the configuration; may be repeated", BNF_ARG_LIST, &set},
+        {"resume", "auto|FILE", "continue from the newest sound checkpoint of the run folder (or start if there is none), or from FILE", BNF_ARG_STR,
+         &resume},
+        {"overwrite", NULL, "replace a run that the run folder holds", BNF_ARG_FLAG, &overwrite},
+        {"help-config", NULL, "print every key with default and meaning", BNF_ARG_FLAG, &help_config},
+        {"help", NULL, "print this", BNF_ARG_FLAG, &help},
+    };
+    const int n = (int)(sizeof args / sizeof args[0]);
+    bool first = bnf_comm_rank(world) == 0;
+    BNF_TRY(bnf_args_parse(args, n, argc, argv, &files));
+    if (help && first)
+        bnf_args_help(stdout, "train CONFIG [options]", about, args, n);
+    if (help_config && first) {
+        bnf_buf text = {0};
+        bnf_status s = bnf_job_help(bnf_recipes, &text);
+        fputs(bnf_buf_text(&text), stdout);
+        bnf_buf_release(&text);
+        BNF_TRY(s);
+    }
+    if (help || help_config)
+        return BNF_OK;
+    if (files.count != 1)
+        return bnf_fail(BNF_ERR_CONFIG, "give one configuration file (banff train --help)");
+    if (resume && overwrite)
+        return bnf_fail(BNF_ERR_CONFIG, "--resume and --overwrite exclude each other");
+    bnf_job *job;
+    bnf_train_result result;
+    bnf_train_options options = {.overwrite = overwrite, .out = stdout, .checkpoint = resume};
+    if (resume)
+        options.resume = strcmp(resume, "auto") == 0 ? BNF_RESUME_AUTO : BNF_RESUME_PATH;
+    BNF_TRY(bnf_job_load(world, bnf_recipes, files.item[0], set.item, (int)set.count, &job));
+    bnf_status s = bnf_run_train(job, world, &options, &result);
+    if (s == BNF_OK && first)
+        print_result(job, &result);
+    if (s == BNF_OK && result.interrupted)
+        s = bnf_fail(BNF_ERR_INTERRUPTED, "stopped by a signal after step %lld; --resume auto continues", (long long)result.step);
+    bnf_job_destroy(job);
+    return s;
+}

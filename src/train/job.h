@@ -1,0 +1,67 @@
+/* train/job.h - a configuration, read and checked: what `banff train CONFIG` is asked to do. */
+#ifndef BNF_TRAIN_JOB_H
+#define BNF_TRAIN_JOB_H
+
+#include <banff/comm.h>
+#include <banff/optim.h>
+
+#include "data/transform.h"
+#include "optim/optim_config.h"
+#include "train/recipe.h"
+
+/* How a run is carried out: nothing here changes its results. */
+typedef struct bnf_run_settings {
+    char *folder;
+    int64_t threads;          /* 0: OMP_NUM_THREADS, or the processors that this rank may use */
+    int64_t log_every;        /* steps between lines of metrics */
+    int64_t eval_every;       /* epochs; 0: only at the end */
+    int64_t checkpoint_every; /* steps; 0: at the end of every epoch */
+    int64_t keep;             /* checkpoints */
+    int progress;             /* bnf_progress_mode */
+    bool eager, reference;
+} bnf_run_settings;
+
+typedef struct bnf_data_settings {
+    char *file;
+    int64_t batch, leaves;
+    int normalise; /* bnf_normalise_mode */
+    double scale, shift;
+    bool shuffle, drop_tail, flip;
+    int64_t pad_crop, prefetch, window;
+} bnf_data_settings;
+
+typedef enum bnf_nonfinite { BNF_NONFINITE_STOP = 0, BNF_NONFINITE_SKIP } bnf_nonfinite;
+
+typedef struct bnf_train_settings {
+    int64_t epochs;
+    int64_t steps;  /* stop after this many; 0: after all epochs */
+    int nonfinite;  /* bnf_nonfinite */
+} bnf_train_settings;
+
+typedef struct bnf_job {
+    const bnf_recipe *recipe;
+    char *recipe_name;
+    int64_t seed;
+    bnf_run_settings run;
+    bnf_data_settings data;
+    bnf_train_settings train;
+    bnf_optim_config optim;
+    void *settings; /* the recipe's */
+    bnf_cfg_section sections[8 + BNF_RECIPE_MAX_SECTIONS];
+    int n_sections;
+} bnf_job;
+
+/* Reads a configuration; collective: rank 0 reads the file, all get the same. recipes: NULL-terminated list.
+ * overrides: "key=value". [out] job owned, release with bnf_job_destroy. Errors: BNF_ERR_IO, BNF_ERR_CONFIG with file, line and
+ * column, the key and what would be valid; the same status on every rank. */
+bnf_status bnf_job_load(const bnf_comm *comm, const bnf_recipe *const *recipes, const char *path, const char *const *overrides,
+                        int n_overrides, bnf_job **job);
+void bnf_job_destroy(bnf_job *job);
+
+/* Every key of every recipe with its meaning. */
+bnf_status bnf_job_help(const bnf_recipe *const *recipes, bnf_buf *text);
+
+/* The resolved configuration as YAML; `results_only`: without the section `run`, so that two jobs with equal text give equal weights. */
+bnf_status bnf_job_dump(const bnf_job *job, bool results_only, bnf_buf *text);
+
+#endif

@@ -1,0 +1,108 @@
+/* train/model.c - a recipe's network as a graph and plan over labelled images. */
+#include "train/model.h"
+
+#include "base/assert.h"
+#include "comm/host.h"
+#include "comm/tree.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dataset_info *data, int64_t batch, int64_t leaves,
+                           bool training, bnf_model *model) {
+    BNF_ASSERT(batch % leaves == 0);
+    *model = (bnf_model){.input_grad = BNF_NONE};
+    bnf_dtype real = bnf_params_real(params);
+    int64_t n = batch / leaves;
+    bnf_desc xd = bnf_desc_4d(real, n, data->h, data->w, data->c), yd = bnf_desc_1d(BNF_I32, n), wd = bnf_desc_1d(real, n);
+    bnf_desc one = bnf_desc_1d(real, 1);
+    BNF_TRY(bnf_graph_create(params, leaves, training, &model->graph));
+    bnf_builder *b = bnf_graph_builder(model->graph);
+    model->x = bnf_graph_input(model->graph, "images", &xd);
+    model->labels = bnf_graph_input(model->graph, "labels", &yd);
+    model->weight = bnf_graph_input(model->graph, "weight", &wd);
+    model->count = bnf_graph_knob(model->graph, "count", &one);
+    bnf_scope scope = {.params = params, .graph = model->graph, .b = b, .weight = model->weight, .count = model->count, .training = training};
+    job->recipe->build(job->settings, &scope, model->x, model->labels, data->classes, &model->values);
+    model->accuracy = bnf_nn_batch_mean(&scope, bnf_correct(b, model->values.logits, model->labels));
+    BNF_TRY(bnf_graph_status(model->graph));
+    return training ? bnf_graph_minimize(model->graph, model->values.loss) : BNF_OK;
+}
+
+bnf_status bnf_model_want_input_gradient(bnf_model *model, bnf_val scalar) {
+    BNF_TRY(bnf_graph_gradient(model->graph, scalar, &model->x, 1, &model->input_grad));
+    if (!bnf_val_ok(model->input_grad))
+        return bnf_fail(BNF_ERR_ARG, "the network does not depend on its input");
+    return BNF_OK;
+}
+
+bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *comm, int threads, const int *owner) {
+    bnf_val keep[4 + BNF_MODEL_MAX_METRICS];
+    int n = 0;
+    keep[n++] = model->values.logits;
+    keep[n++] = model->values.loss;
+    keep[n++] = model->accuracy;
+    for (int i = 0; i < model->values.n_metrics; i++)
+        keep[n++] = model->values.metrics[i].value;
+    if (bnf_val_ok(model->input_grad))
+        keep[n++] = model->input_grad;
+    const char *eager = getenv("BNF_EAGER");
+    bnf_plan_config cfg = {.comm = comm, .threads = threads, .owner = owner, .reference = job->run.reference,
+                           .eager = job->run.eager || (eager && strcmp(eager, "1") == 0), .profile = model->profile, .seed = (uint64_t)job->seed};
+    return bnf_plan_create(&cfg, model->graph, keep, n, &model->plan);
+}
+
+bnf_status bnf_model_run(bnf_model *model, const bnf_batch *batch, int64_t step) {
+    float count = (float)batch->valid;
+    BNF_TRY(bnf_plan_bind(model->plan, model->x, batch->x));
+    BNF_TRY(bnf_plan_bind(model->plan, model->labels, batch->labels));
+    BNF_TRY(bnf_plan_bind(model->plan, model->weight, batch->weight));
+    BNF_TRY(bnf_plan_set(model->plan, model->count, &count));
+    return bnf_plan_run(model->plan, step);
+}
+
+double bnf_model_scalar(const bnf_model *model, bnf_val v) {
+    return *(const float *)bnf_plan_output(model->plan, v);
+}
+
+void bnf_model_release(bnf_model *model) {
+    bnf_plan_destroy(model->plan);
+    bnf_graph_destroy(model->graph);
+    *model = (bnf_model){0};
+}
+
+int bnf_job_threads(const bnf_job *job, const bnf_comm *comm) {
+    if (job->run.threads > 0)
+        return (int)job->run.threads;
+    const char *env = getenv("OMP_NUM_THREADS");
+    int asked = env ? atoi(env) : 0;
+    if (asked > 0)
+        return asked;
+    int processors = omp_get_num_procs(), here = bnf_comm_host_size(comm);
+    /* A launcher that binds ranks has shared the processors out; one that does not shows each rank all of them. */
+    if (processors < (int)sysconf(_SC_NPROCESSORS_ONLN) || here < 1)
+        return processors;
+    return processors / here > 0 ? processors / here : 1;
+}
+
+bnf_status bnf_job_loader(const bnf_job *job, const bnf_comm *comm, bnf_dataset *dataset, int64_t batch, int64_t leaves, bool training,
+                          bnf_loader **loader) {
+    const bnf_data_settings *d = &job->data;
+    int32_t lo, hi;
+    if (bnf_comm_size(comm) > leaves)
+        return bnf_fail(BNF_ERR_CONFIG, "%d ranks but only %lld leaves: start at most %lld ranks or raise data.leaves", bnf_comm_size(comm),
+                        (long long)leaves, (long long)leaves);
+    bnf_tree_range((int32_t)leaves, bnf_comm_size(comm), bnf_comm_rank(comm), &lo, &hi);
+    bnf_loader_config c = {.seed = (uint64_t)job->seed, .batch = batch, .leaves = leaves, .leaf_lo = lo, .leaf_hi = hi,
+                           .prefetch = (int)d->prefetch, .hold_bytes = BNF_LOADER_HOLD_DEFAULT,
+                           .normalise = {(bnf_normalise_mode)d->normalise, d->scale, d->shift}};
+    if (training) {
+        c.shuffle = d->shuffle;
+        c.window_rows = d->window;
+        c.drop_tail = d->drop_tail;
+        c.augment = (bnf_augment){d->flip, d->pad_crop};
+    }
+    return bnf_loader_create(dataset, &c, loader);
+}

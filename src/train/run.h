@@ -1,0 +1,72 @@
+/* train/run.h - a run: its folder, training, and opening it again afterwards.
+ *
+ *   FOLDER/config.yaml      resolved configuration          FOLDER/metrics.jsonl   one JSON object per line
+ *   FOLDER/events.out...    the same for TensorBoard        FOLDER/log.txt         messages
+ *   FOLDER/checkpoints/     ckpt/checkpoint.h               FOLDER/report.html     banff report */
+#ifndef BNF_TRAIN_RUN_H
+#define BNF_TRAIN_RUN_H
+
+#include "train/model.h"
+
+#include <stdio.h>
+
+typedef enum bnf_resume { BNF_RESUME_NONE = 0, BNF_RESUME_AUTO, BNF_RESUME_PATH } bnf_resume;
+
+typedef struct bnf_train_options {
+    bnf_resume resume;
+    const char *checkpoint; /* for BNF_RESUME_PATH */
+    bool overwrite;         /* start anew in a folder that has a run: its checkpoints and metrics are removed */
+    FILE *out;              /* progress line; NULL: none */
+} bnf_train_options;
+
+typedef struct bnf_train_result {
+    int64_t step, skipped;          /* finished steps; updates left out as not finite */
+    double loss, accuracy;          /* of the last epoch's training batches */
+    double test_loss, test_accuracy; /* NaN without a test part */
+    char weights[17];               /* bnf_state_hash */
+    double seconds, samples_per_second;
+    bool interrupted;               /* SIGINT, SIGTERM or SIGUSR1: a checkpoint was written */
+} bnf_train_result;
+
+/* Trains. Collective. Errors: BNF_ERR_CONFIG (the folder has a run and neither resume nor overwrite was asked; ranks, leaves), BNF_ERR_IO,
+ * BNF_ERR_FORMAT, BNF_ERR_NUMERIC (a loss that is not finite: names step; the last checkpoint stands). All ranks return the same. */
+bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_train_options *options, bnf_train_result *result);
+
+/* A trained network, opened for evaluation. */
+typedef struct bnf_run {
+    const bnf_comm *comm; /* borrowed */
+    bnf_job *job;
+    char *folder, *checkpoint;
+    int threads;
+    int64_t step;
+    bnf_params *params;   /* effective weights */
+    bnf_dataset *train, *test; /* test NULL if the file has none */
+    char weights[17];
+} bnf_run;
+
+/* Opens FOLDER (or a checkpoint file inside it: then exactly that one). Collective. [out] run owned, release with bnf_run_close. */
+bnf_status bnf_run_open(const bnf_comm *comm, const bnf_recipe *const *recipes, const char *path, const char *const *overrides,
+                        int n_overrides, bnf_run **run);
+void bnf_run_close(bnf_run *run);
+
+/* The split's dataset. Errors: BNF_ERR_FORMAT if the file has no such split. */
+bnf_status bnf_run_dataset(const bnf_run *run, bnf_split split, bnf_dataset **dataset);
+
+/* Means over a whole split. metrics[] are the recipe's. */
+typedef struct bnf_eval_result {
+    int64_t samples;
+    double loss, accuracy, metrics[BNF_MODEL_MAX_METRICS];
+} bnf_eval_result;
+
+/* Called on every rank for each batch, after the model ran: e.g. to look at logits. */
+typedef bnf_status (*bnf_eval_visit)(void *self, const bnf_model *model, const bnf_batch *batch);
+
+/* Runs `model` (built for evaluation, planned) over a loader's whole epoch. Collective; the same result on every rank and for any number of
+ * them. visit may be NULL. limit: samples at most, 0 = all (whole batches are run). */
+bnf_status bnf_evaluate(bnf_model *model, const bnf_comm *comm, bnf_loader *loader, int64_t limit, bnf_eval_visit visit, void *self,
+                        bnf_eval_result *result);
+
+/* Network outputs for a split on every rank: logits[samples, classes] f32, in the order of the file. Collective. [out] logits owned (bnf_free). */
+bnf_status bnf_run_logits(bnf_run *run, bnf_split split, int64_t limit, float **logits, int64_t *samples, bnf_eval_result *result);
+
+#endif

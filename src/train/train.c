@@ -1,0 +1,322 @@
+/* train/train.c - the loop: load, compute, reduce to owners, update, broadcast; metrics, evaluations, checkpoints. */
+#include "train/folder.h"
+#include "train/state.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "comm/agree.h"
+#include "dist/owners.h"
+#include "train/rule.h"
+#include "train/stop.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Sums since the last line of metrics, and since the epoch began. */
+typedef struct tally {
+    double loss, correct, samples, metrics[BNF_MODEL_MAX_METRICS];
+} tally;
+
+typedef struct trainer {
+    const bnf_job *job;
+    const bnf_comm *comm;
+    bool first; /* rank 0 */
+    int threads;
+    bnf_dataset *train, *test;
+    bnf_params *params;
+    bnf_model model, eval;
+    int *owner;
+    bnf_rule rule;
+    bnf_updater *updater;
+    bnf_loader *loader, *test_loader;
+    bnf_folder folder;
+    bnf_progress *progress;
+    char *checkpoints; /* folder */
+    int64_t step, total, per_epoch, saved; /* saved: step of the newest checkpoint, -1 */
+    tally line, epoch;
+    double line_start, stall_before, seconds[4]; /* since the last line: compute, reduce, update, broadcast */
+    double grad_norm;
+    bnf_train_result *result;
+} trainer;
+
+static bnf_status open_data(trainer *t) {
+    const char *file = t->job->data.file;
+    bool has;
+    BNF_TRY(bnf_dataset_open(file, BNF_TRAIN, &t->train));
+    BNF_TRY(bnf_dataset_has(file, BNF_TEST, &has));
+    return has ? bnf_dataset_open(file, BNF_TEST, &t->test) : BNF_OK;
+}
+
+static bnf_status build(trainer *t) {
+    const bnf_data_settings *d = &t->job->data;
+    const bnf_dataset_info *info = bnf_dataset_get_info(t->train);
+    BNF_TRY(bnf_params_create(BNF_F32, &t->params));
+    BNF_TRY(bnf_model_build(t->job, t->params, info, d->batch, d->leaves, true, &t->model));
+    BNF_TRY(bnf_params_init(t->params, (uint64_t)t->job->seed));
+    BNF_TRY(bnf_calloc((size_t)bnf_params_count(t->params) + 1, sizeof *t->owner, "owners", &t->owner));
+    BNF_TRY(bnf_owners_assign(t->params, bnf_comm_size(t->comm), t->owner));
+    BNF_TRY(bnf_job_loader(t->job, t->comm, t->train, d->batch, d->leaves, true, &t->loader));
+    BNF_TRY(bnf_model_plan(&t->model, t->job, t->comm, t->threads, t->owner));
+    t->per_epoch = bnf_loader_steps_per_epoch(t->loader);
+    if (t->per_epoch < 1)
+        return bnf_fail(BNF_ERR_CONFIG, "%s has fewer samples than data.batch (%lld) and data.drop_tail is set", info->path, (long long)d->batch);
+    t->total = t->per_epoch * t->job->train.epochs;
+    if (!t->test)
+        return BNF_OK;
+    BNF_TRY(bnf_model_build(t->job, t->params, bnf_dataset_get_info(t->test), d->batch, d->leaves, false, &t->eval));
+    BNF_TRY(bnf_model_plan(&t->eval, t->job, t->comm, t->threads, NULL));
+    return bnf_job_loader(t->job, t->comm, t->test, d->batch, d->leaves, false, &t->test_loader);
+}
+
+static bnf_status resume(trainer *t, const bnf_train_options *options) {
+    char *path = NULL;
+    bnf_status s = BNF_OK;
+    t->saved = -1;
+    if (options->resume == BNF_RESUME_PATH)
+        s = bnf_strdup(options->checkpoint, &path);
+    else if (options->resume == BNF_RESUME_AUTO)
+        s = bnf_state_find(t->comm, t->checkpoints, &path);
+    if (s == BNF_OK && path) {
+        s = bnf_state_resume(t->job, t->comm, t->params, t->updater, path, &t->step);
+        t->saved = t->step;
+        if (s == BNF_OK)
+            bnf_log_info("resumed %s", path);
+    }
+    bnf_free(path);
+    return s;
+}
+
+/* Rank 0 looks at the folder before anything is computed. */
+static bnf_status check_folder(const trainer *t, const bnf_train_options *options) {
+    if (!t->first || options->resume != BNF_RESUME_NONE || !bnf_folder_used(t->job))
+        return BNF_OK;
+    if (!options->overwrite)
+        return bnf_fail(BNF_ERR_CONFIG, "%s holds a run: continue it with --resume auto, replace it with --overwrite, or choose another run.folder",
+                        t->job->run.folder);
+    return bnf_folder_clear(t->job);
+}
+
+static bnf_status open_outputs(trainer *t, const bnf_train_options *options) {
+    if (!t->first)
+        return BNF_OK;
+    BNF_TRY(bnf_folder_open(t->job, t->saved, &t->folder));
+    bnf_progress_options p = {.out = options->out, .mode = options->out ? (bnf_progress_mode)t->job->run.progress : BNF_PROGRESS_OFF,
+                              .epochs = t->job->train.epochs, .steps_per_epoch = t->per_epoch, .first_step = t->step,
+                              .samples_per_step = t->job->data.batch, .plain_seconds = 30};
+    return bnf_progress_create(&p, bnf_clock_seconds(), &t->progress);
+}
+
+static bnf_status prepare(trainer *t, const bnf_train_options *options) {
+    BNF_TRY(bnf_comm_agree(t->comm, check_folder(t, options)));
+    BNF_TRY(bnf_comm_agree(t->comm, open_data(t)));
+    BNF_TRY(bnf_comm_agree(t->comm, build(t)));
+    BNF_TRY(bnf_comm_agree(t->comm, bnf_rule_create(&t->job->optim, t->params, t->per_epoch, t->total, &t->rule)));
+    BNF_TRY(bnf_updater_create(t->comm, t->params, t->owner, &t->rule.rule, t->threads, &t->updater));
+    BNF_TRY(bnf_comm_agree(t->comm, bnf_folder_path(t->job, "checkpoints", &t->checkpoints)));
+    BNF_TRY(resume(t, options));
+    if (t->job->train.steps > 0 && t->job->train.steps < t->total)
+        t->total = t->job->train.steps;
+    return bnf_comm_agree(t->comm, open_outputs(t, options));
+}
+
+static void add(tally *to, const tally *from) {
+    to->loss += from->loss;
+    to->correct += from->correct;
+    to->samples += from->samples;
+    for (int i = 0; i < BNF_MODEL_MAX_METRICS; i++)
+        to->metrics[i] += from->metrics[i];
+}
+
+static void count_step(trainer *t, const bnf_batch *batch) {
+    double n = (double)batch->valid;
+    tally one = {.loss = n * bnf_model_scalar(&t->model, t->model.values.loss), .correct = n * bnf_model_scalar(&t->model, t->model.accuracy),
+                 .samples = n};
+    for (int i = 0; i < t->model.values.n_metrics; i++)
+        one.metrics[i] = n * bnf_model_scalar(&t->model, t->model.values.metrics[i].value);
+    add(&t->line, &one);
+    add(&t->epoch, &one);
+}
+
+static bnf_status not_finite(trainer *t, const char *what) {
+    t->result->skipped++;
+    if (t->job->train.nonfinite == BNF_NONFINITE_SKIP) {
+        bnf_log_warning("step %lld: %s is not finite; the update is left out", (long long)t->step, what);
+        return BNF_OK;
+    }
+    return bnf_fail(BNF_ERR_NUMERIC, "step %lld: %s is not finite (train.nonfinite: skip would go on); the last checkpoint is of step %lld",
+                    (long long)t->step, what, (long long)t->saved);
+}
+
+static bnf_status one_step(trainer *t) {
+    const bnf_batch *batch = NULL;
+    bnf_update_stats stats;
+    BNF_TRY(bnf_comm_agree(t->comm, bnf_loader_next(t->loader, &batch)));
+    double start = bnf_clock_seconds();
+    BNF_TRY(bnf_comm_agree(t->comm, bnf_model_run(&t->model, batch, t->step)));
+    t->seconds[0] += bnf_clock_seconds() - start;
+    if (!isfinite(bnf_model_scalar(&t->model, t->model.values.loss)))
+        return not_finite(t, "the loss");
+    BNF_TRY(bnf_updater_step(t->updater, t->model.plan, t->step, &stats));
+    t->seconds[1] += stats.reduce_seconds;
+    t->seconds[2] += stats.update_seconds;
+    t->seconds[3] += stats.broadcast_seconds;
+    t->grad_norm = stats.grad_norm;
+    if (!stats.finite)
+        return not_finite(t, "a gradient");
+    count_step(t, batch);
+    return BNF_OK;
+}
+
+/* One line of metrics from a tally. */
+static bnf_status write_scalars(trainer *t, const char *kind, const bnf_model *model, const tally *sum) {
+    BNF_TRY(bnf_folder_scalar(&t->folder, kind, "loss", t->step, sum->loss / sum->samples));
+    BNF_TRY(bnf_folder_scalar(&t->folder, kind, "accuracy", t->step, sum->correct / sum->samples));
+    for (int i = 0; i < model->values.n_metrics; i++)
+        BNF_TRY(bnf_folder_scalar(&t->folder, kind, model->values.metrics[i].name, t->step, sum->metrics[i] / sum->samples));
+    return BNF_OK;
+}
+
+static bnf_status write_line(trainer *t) {
+    static const char *const parts[] = {"compute_seconds", "reduce_seconds", "update_seconds", "broadcast_seconds"};
+    double now = bnf_clock_seconds(), passed = now - t->line_start;
+    bnf_loader_stats loader;
+    bnf_loader_get_stats(t->loader, &loader);
+    bnf_metrics_begin(t->folder.metrics, "train", t->step);
+    BNF_TRY(bnf_folder_scalar(&t->folder, "train", "epoch", t->step, (double)t->step / (double)t->per_epoch));
+    BNF_TRY(write_scalars(t, "train", &t->model, &t->line));
+    BNF_TRY(bnf_folder_scalar(&t->folder, "train", "lr", t->step, bnf_rule_lr(&t->rule, t->step - 1)));
+    BNF_TRY(bnf_folder_scalar(&t->folder, "train", "grad_norm", t->step, t->grad_norm));
+    BNF_TRY(bnf_folder_scalar(&t->folder, "train", "samples_per_second", t->step, t->line.samples / passed));
+    for (int i = 0; i < 4; i++)
+        BNF_TRY(bnf_folder_scalar(&t->folder, "train", parts[i], t->step, t->seconds[i]));
+    BNF_TRY(bnf_folder_scalar(&t->folder, "train", "stall_seconds", t->step, loader.stall_seconds - t->stall_before));
+    t->stall_before = loader.stall_seconds;
+    return bnf_metrics_end(t->folder.metrics);
+}
+
+static bnf_status log_line(trainer *t) {
+    bnf_status s = BNF_OK;
+    if (t->line.samples > 0 && t->first)
+        s = write_line(t);
+    t->line = (tally){0};
+    memset(t->seconds, 0, sizeof t->seconds);
+    t->line_start = bnf_clock_seconds();
+    return bnf_comm_agree(t->comm, s);
+}
+
+static bnf_status write_eval(trainer *t, const bnf_eval_result *r) {
+    tally sum = {.loss = r->loss, .correct = r->accuracy, .samples = 1};
+    memcpy(sum.metrics, r->metrics, sizeof sum.metrics);
+    bnf_metrics_begin(t->folder.metrics, "test", t->step);
+    BNF_TRY(bnf_folder_scalar(&t->folder, "test", "epoch", t->step, (double)t->step / (double)t->per_epoch));
+    BNF_TRY(write_scalars(t, "test", &t->eval, &sum));
+    BNF_TRY(bnf_metrics_end(t->folder.metrics));
+    return bnf_events_flush(t->folder.events);
+}
+
+static bnf_status evaluate(trainer *t) {
+    if (!t->test)
+        return BNF_OK;
+    bnf_eval_result r;
+    BNF_TRY(bnf_evaluate(&t->eval, t->comm, t->test_loader, 0, NULL, NULL, &r));
+    t->result->test_loss = r.loss;
+    t->result->test_accuracy = r.accuracy;
+    bnf_log_info("step %lld: test loss %.4f, accuracy %.4f", (long long)t->step, r.loss, r.accuracy);
+    return bnf_comm_agree(t->comm, t->first ? write_eval(t, &r) : BNF_OK);
+}
+
+static bnf_status save(trainer *t) {
+    if (t->saved == t->step)
+        return BNF_OK;
+    BNF_TRY(bnf_state_save(t->job, t->comm, t->params, t->updater, t->checkpoints, t->step));
+    t->saved = t->step;
+    return BNF_OK;
+}
+
+static void show_progress(trainer *t) {
+    if (!t->progress)
+        return;
+    bnf_progress_state p = {.step = t->step, .loss = t->epoch.loss / t->epoch.samples, .accuracy = t->epoch.correct / t->epoch.samples,
+                            .lr = bnf_rule_lr(&t->rule, t->step - 1), .seconds = bnf_clock_seconds()};
+    bnf_progress_update(t->progress, &p);
+}
+
+static bnf_status after_step(trainer *t) {
+    bool epoch_end = t->step % t->per_epoch == 0, last = t->step == t->total;
+    int64_t every = t->job->run.checkpoint_every, epoch = t->step / t->per_epoch;
+    show_progress(t);
+    if (t->step % t->job->run.log_every == 0 || last)
+        BNF_TRY(log_line(t));
+    if (last || (epoch_end && t->job->run.eval_every > 0 && epoch % t->job->run.eval_every == 0)) {
+        BNF_TRY(evaluate(t));
+        t->line_start = bnf_clock_seconds();
+    }
+    if (epoch_end || last) {
+        t->result->loss = t->epoch.loss / t->epoch.samples;
+        t->result->accuracy = t->epoch.correct / t->epoch.samples;
+        t->epoch = (tally){0};
+    }
+    if (last || (every > 0 ? t->step % every == 0 : epoch_end))
+        BNF_TRY(save(t));
+    return BNF_OK;
+}
+
+static bnf_status loop(trainer *t) {
+    double start = bnf_clock_seconds();
+    int64_t from = t->step;
+    bnf_loader_seek(t->loader, t->step);
+    t->line_start = start;
+    while (t->step < t->total) {
+        bool stop = false;
+        BNF_TRY(one_step(t));
+        t->step++;
+        BNF_TRY(after_step(t));
+        BNF_TRY(bnf_stop_agreed(t->comm, &stop));
+        if (stop && t->step < t->total) {
+            BNF_TRY(save(t));
+            t->result->interrupted = true;
+            bnf_log_warning("stopped by a signal after step %lld; checkpoint written", (long long)t->step);
+            break;
+        }
+    }
+    t->result->seconds = bnf_clock_seconds() - start;
+    t->result->samples_per_second = (double)(t->step - from) * (double)t->job->data.batch / t->result->seconds;
+    t->result->step = t->step;
+    bnf_state_hash(t->params, t->result->weights);
+    return BNF_OK;
+}
+
+static void release(trainer *t) {
+    bnf_progress_destroy(t->progress);
+    bnf_loader_destroy(t->loader);
+    bnf_loader_destroy(t->test_loader);
+    bnf_updater_destroy(t->updater);
+    bnf_rule_release(&t->rule);
+    bnf_model_release(&t->model);
+    bnf_model_release(&t->eval);
+    bnf_params_destroy(t->params);
+    bnf_dataset_close(t->train);
+    bnf_dataset_close(t->test);
+    bnf_free(t->owner);
+    bnf_free(t->checkpoints);
+}
+
+bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_train_options *options, bnf_train_result *result) {
+    trainer t = {.job = job, .comm = comm, .first = bnf_comm_rank(comm) == 0, .result = result};
+    *result = (bnf_train_result){.loss = NAN, .accuracy = NAN, .test_loss = NAN, .test_accuracy = NAN};
+    t.threads = bnf_job_threads(job, comm);
+    bnf_stop_install();
+    bnf_status s = prepare(&t, options);
+    if (s == BNF_OK && t.step >= t.total)
+        s = evaluate(&t);
+    if (s == BNF_OK)
+        s = loop(&t);
+    bnf_stop_restore();
+    if (s != BNF_OK)
+        bnf_log_error("%s", bnf_error_message());
+    bnf_progress_finish(t.progress);
+    bnf_status closed = bnf_folder_close(&t.folder);
+    release(&t);
+    return s != BNF_OK ? s : bnf_comm_agree(comm, closed);
+}
