@@ -15,7 +15,8 @@ double bnf_clock_wall_seconds(void);
 
 #define BNF_CLOCK_ISO_BYTES 28 /* "2026-01-31T12:34:56.789Z" and the final zero, with room for year 99999 */
 
-/* Wall-clock time, or any given one, as ISO 8601 in UTC with milliseconds. text[BNF_CLOCK_ISO_BYTES]; returns `text`. */
+/* Wall-clock time, or any given one, as ISO 8601 in UTC with milliseconds. text[BNF_CLOCK_ISO_BYTES]; returns
+ * `text`. */
 const char *bnf_clock_iso(char *text);
 const char *bnf_clock_iso_at(double wall_seconds, char *text);
 

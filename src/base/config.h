@@ -13,9 +13,9 @@
  *     optim_config optim;
  *     const bnf_cfg_section sections[] = {{"optim", "how weights change", BNF_CFG_KEYS(optim_keys), &optim}};
  *
- * The file is YAML of one document; a section "optim.schedule" is a mapping inside the mapping of "optim". Every error is
- * BNF_ERR_CONFIG, starts with file:line:column (or the override) and lists what would have been valid. Nothing is guessed:
- * unknown and duplicate keys, quoted numbers, a missing value, aliases and tags are errors. */
+ * The file is YAML of one document; a section "optim.schedule" is a mapping inside the mapping of "optim". Every
+ * error is BNF_ERR_CONFIG, starts with file:line:column (or the override) and lists what would have been valid.
+ * Nothing is guessed: unknown and duplicate keys, quoted numbers, a missing value, aliases and tags are errors. */
 #ifndef BNF_BASE_CONFIG_H
 #define BNF_BASE_CONFIG_H
 
@@ -53,13 +53,13 @@ typedef struct bnf_cfg_maps {
 } bnf_cfg_maps;
 
 typedef struct bnf_cfg_key {
-    const char *name;          /* letters, digits, '_' and '-' */
+    const char *name; /* letters, digits, '_' and '-' */
     bnf_cfg_type type;
-    size_t offset;             /* of the field in the target struct */
-    const char *deflt;         /* default as YAML text (a string as it is); NULL: the key is required */
-    const char *doc;           /* one line: meaning and unit */
-    double min, max;           /* numbers and elements of number lists lie in [min, max]; equal: no limits */
-    const char *const *choices; /* enum: names, NULL-terminated */
+    size_t offset;                       /* of the field in the target struct */
+    const char *deflt;                   /* default as YAML text (a string as it is); NULL: the key is required */
+    const char *doc;                     /* one line: meaning and unit */
+    double min, max;                     /* numbers and elements of number lists lie in [min, max]; equal: no limits */
+    const char *const *choices;          /* enum: names, NULL-terminated */
     const struct bnf_cfg_key *item_keys; /* map list: the table of an item; may be the table that holds this key */
     int item_nkeys;
     size_t item_size;
@@ -68,19 +68,20 @@ typedef struct bnf_cfg_key {
 #define BNF_CFG_KEYS(table) (table), (int)(sizeof(table) / sizeof *(table))
 
 typedef struct bnf_cfg_section {
-    const char *name;        /* "train", "optim.schedule"; "" for keys at the top */
-    const char *doc;         /* one line; may be NULL */
+    const char *name; /* "train", "optim.schedule"; "" for keys at the top */
+    const char *doc;  /* one line; may be NULL */
     const bnf_cfg_key *keys;
     int nkeys;
-    void *target;            /* the struct, written by bnf_config_load */
+    void *target; /* the struct, written by bnf_config_load */
 } bnf_cfg_section;
 
 /* Fills the targets of all sections: defaults, then the file, then the overrides in their order.
  *   path       NULL: no file
  *   overrides  "section.key=value"; the value is YAML ("[1, 2]", "{...}" inside lists), but for a string key everything
  *              behind the '=' as it is. A list is replaced as a whole. The last override of a key counts.
- * What targets held before is overwritten, not freed. Errors: BNF_ERR_CONFIG, BNF_ERR_IO, BNF_ERR_MEMORY; the targets then hold
- * nothing to be freed. Not collective: load on one rank and hand the text on, or on every rank from the same file. */
+ * What targets held before is overwritten, not freed. Errors: BNF_ERR_CONFIG, BNF_ERR_IO, BNF_ERR_MEMORY; the
+ * targets then hold nothing to be freed. Not collective: load on one rank and hand the text on, or on every rank
+ * from the same file. */
 bnf_status bnf_config_load(const char *path, const bnf_cfg_section *sections, int n, const char *const *overrides,
                            int n_overrides);
 

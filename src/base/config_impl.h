@@ -24,12 +24,13 @@ typedef struct bnf_cfg_node {
     struct bnf_cfg_node *first; /* children of a list or mapping, in order */
     struct bnf_cfg_node *next;
     int64_t count;
-    const char *key;            /* of a child of a mapping */
+    const char *key; /* of a child of a mapping */
     bnf_cfg_place key_place;
 } bnf_cfg_node;
 
-/* [out] root NULL for an empty document. numbered: whether lines and columns mean something to the reader. Errors: BNF_ERR_CONFIG for
- * what is no YAML, duplicate keys, keys that are no scalars, aliases, tags, a second document, nesting beyond 64 levels. */
+/* [out] root NULL for an empty document. numbered: whether lines and columns mean something to the reader. Errors:
+ * BNF_ERR_CONFIG for what is no YAML, duplicate keys, keys that are no scalars, aliases, tags, a second document,
+ * nesting beyond 64 levels. */
 bnf_status bnf_cfg_tree_parse(bnf_arena *arena, const char *text, size_t size, const char *source, bool numbered,
                               bnf_cfg_node **root);
 
@@ -44,8 +45,8 @@ void bnf_cfg_text_add(bnf_cfg_text *text, const char *format, ...) __attribute__
 
 #define BNF_CFG_PATH_BYTES 256
 
-/* A full name such as "model.layers[2].out" into path[BNF_CFG_PATH_BYTES]. One that is longer is cut: no key has such a name, and
- * a message shows enough of it. */
+/* A full name such as "model.layers[2].out" into path[BNF_CFG_PATH_BYTES]. One that is longer is cut: no key has
+ * such a name, and a message shows enough of it. */
 void bnf_cfg_path(char *path, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* "real in [0, 10]", "one of: sgd, adam", "list of integers", ... */
@@ -67,8 +68,8 @@ bool bnf_cfg_part_seen(const bnf_cfg_section *sections, int index, const char *p
 
 void bnf_cfg_free_keys(const bnf_cfg_key *keys, int nkeys, void *target);
 
-/* Fills the field of `key` in `target` from `node`, or from the default if it is NULL. `path` is the key's full name, `place`
- * where a required key is missing. What was allocated is in the target whatever the result. */
+/* Fills the field of `key` in `target` from `node`, or from the default if it is NULL. `path` is the key's full
+ * name, `place` where a required key is missing. What was allocated is in the target whatever the result. */
 bnf_status bnf_cfg_convert(bnf_arena *arena, const bnf_cfg_key *key, const bnf_cfg_node *node, const char *path,
                            const bnf_cfg_place *place, void *target);
 

@@ -217,7 +217,9 @@ static bnf_status take_override(loader *l, const char *override)
         BNF_TRY(bnf_cfg_tree_parse(l->arena, text, strlen(text), kept, false, &node));
     if (node == NULL) {
         BNF_TRY(bnf_arena_alloc(l->arena, sizeof *node, &node));
-        *node = (bnf_cfg_node){.kind = BNF_CFG_SCALAR, .text = text, .place = place,
+        *node = (bnf_cfg_node){.kind = BNF_CFG_SCALAR,
+                               .text = text,
+                               .place = place,
                                .plain = key_of_slot(l, slot)->type != BNF_CFG_STRING};
     }
     l->given[slot] = node;

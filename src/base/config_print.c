@@ -33,7 +33,8 @@ static uint32_t code_point(const char *s, size_t n)
 /* What YAML may not hold as it is, or would read as a line break. */
 static bool needs_escape(uint32_t c)
 {
-    return c < 0x20 || (c >= 0x7F && c <= 0x9F) || c == 0x2028 || c == 0x2029 || c == 0xFEFF || c == 0xFFFE || c == 0xFFFF;
+    return c < 0x20 || (c >= 0x7F && c <= 0x9F) || c == 0x2028 || c == 0x2029 || c == 0xFEFF || c == 0xFFFE ||
+           c == 0xFFFF;
 }
 
 static void put_string(bnf_buf *out, const char *s)
@@ -114,12 +115,24 @@ static void put_value(bnf_buf *out, const bnf_cfg_key *key, const void *target, 
     }
     bnf_buf_putc(out, ' ');
     switch (key->type) {
-    case BNF_CFG_BOOL: bnf_buf_puts(out, *(const bool *)field ? "true" : "false"); break;
-    case BNF_CFG_INT: bnf_buf_printf(out, "%lld", (long long)*(const int64_t *)field); break;
-    case BNF_CFG_REAL: put_real(out, *(const double *)field); break;
-    case BNF_CFG_ENUM: bnf_buf_puts(out, key->choices[*(const int *)field]); break;
-    case BNF_CFG_STRING: put_string(out, *(char *const *)field); break;
-    default: put_scalars(out, key, field); break;
+    case BNF_CFG_BOOL:
+        bnf_buf_puts(out, *(const bool *)field ? "true" : "false");
+        break;
+    case BNF_CFG_INT:
+        bnf_buf_printf(out, "%lld", (long long)*(const int64_t *)field);
+        break;
+    case BNF_CFG_REAL:
+        put_real(out, *(const double *)field);
+        break;
+    case BNF_CFG_ENUM:
+        bnf_buf_puts(out, key->choices[*(const int *)field]);
+        break;
+    case BNF_CFG_STRING:
+        put_string(out, *(char *const *)field);
+        break;
+    default:
+        put_scalars(out, key, field);
+        break;
     }
 }
 
@@ -144,13 +157,15 @@ static void put_item_help(bnf_buf *out, const bnf_cfg_key *key, int column, cons
         put_help(out, &key->item_keys[k], column, true, &here);
 }
 
-/* A comment with meaning and type, then the key with its default; keys of list items and required ones are comments too. */
+/* A comment with meaning and type, then the key with its default; keys of list items and required ones are comments
+ * too. */
 static void put_help(bnf_buf *out, const bnf_cfg_key *key, int column, bool comment, const chain *up)
 {
     bnf_cfg_text type = {0};
     bnf_cfg_text_type(&type, key);
     margin(out, column);
-    bnf_buf_printf(out, "# %s (%s)%s\n", key->doc, type.data, key->type == BNF_CFG_MAP_LIST ? "; keys of an item:" : "");
+    bnf_buf_printf(out, "# %s (%s)%s\n", key->doc, type.data,
+                   key->type == BNF_CFG_MAP_LIST ? "; keys of an item:" : "");
     if (key->type == BNF_CFG_MAP_LIST)
         put_item_help(out, key, column + STEP, up);
     margin(out, column);

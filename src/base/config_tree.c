@@ -40,7 +40,8 @@ static bnf_status advance(tree_reader *r)
         return bnf_fail(BNF_ERR_MEMORY, "cannot allocate memory to read %s", r->source);
     const bnf_cfg_place place = place_of(r, r->yaml.problem_mark);
     return bnf_cfg_fail(&place, "not valid YAML: %s%s%s", r->yaml.context != NULL ? r->yaml.context : "",
-                        r->yaml.context != NULL ? ", " : "", r->yaml.problem != NULL ? r->yaml.problem : "unknown error");
+                        r->yaml.context != NULL ? ", " : "",
+                        r->yaml.problem != NULL ? r->yaml.problem : "unknown error");
 }
 
 static bnf_status read_text(tree_reader *r, const char **text)
@@ -54,10 +55,14 @@ static bnf_status read_text(tree_reader *r, const char **text)
 static bool has_tag(const yaml_event_t *e)
 {
     switch (e->type) {
-    case YAML_SCALAR_EVENT: return e->data.scalar.tag != NULL;
-    case YAML_SEQUENCE_START_EVENT: return e->data.sequence_start.tag != NULL;
-    case YAML_MAPPING_START_EVENT: return e->data.mapping_start.tag != NULL;
-    default: return false;
+    case YAML_SCALAR_EVENT:
+        return e->data.scalar.tag != NULL;
+    case YAML_SEQUENCE_START_EVENT:
+        return e->data.sequence_start.tag != NULL;
+    case YAML_MAPPING_START_EVENT:
+        return e->data.mapping_start.tag != NULL;
+    default:
+        return false;
     }
 }
 

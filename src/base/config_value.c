@@ -166,10 +166,14 @@ static bnf_status to_string(const bnf_cfg_key *key, const bnf_cfg_node *node, co
 static size_t element_size(const bnf_cfg_key *key)
 {
     switch (key->type) {
-    case BNF_CFG_INT_LIST: return sizeof(int64_t);
-    case BNF_CFG_REAL_LIST: return sizeof(double);
-    case BNF_CFG_STRING_LIST: return sizeof(char *);
-    default: return key->item_size;
+    case BNF_CFG_INT_LIST:
+        return sizeof(int64_t);
+    case BNF_CFG_REAL_LIST:
+        return sizeof(double);
+    case BNF_CFG_STRING_LIST:
+        return sizeof(char *);
+    default:
+        return key->item_size;
     }
 }
 
@@ -207,10 +211,14 @@ static bnf_status to_element(bnf_arena *arena, const bnf_cfg_key *key, const bnf
                              void *element)
 {
     switch (key->type) {
-    case BNF_CFG_INT_LIST: return to_int(key, node, path, element);
-    case BNF_CFG_REAL_LIST: return to_real(key, node, path, element);
-    case BNF_CFG_STRING_LIST: return to_string(key, node, path, element);
-    default: return to_item(arena, key, node, path, element);
+    case BNF_CFG_INT_LIST:
+        return to_int(key, node, path, element);
+    case BNF_CFG_REAL_LIST:
+        return to_real(key, node, path, element);
+    case BNF_CFG_STRING_LIST:
+        return to_string(key, node, path, element);
+    default:
+        return to_item(arena, key, node, path, element);
     }
 }
 
@@ -249,12 +257,18 @@ static bnf_status convert(bnf_arena *arena, const bnf_cfg_key *key, const bnf_cf
                           char *field)
 {
     switch (key->type) {
-    case BNF_CFG_BOOL: return to_bool(key, node, path, (bool *)(void *)field);
-    case BNF_CFG_INT: return to_int(key, node, path, (int64_t *)(void *)field);
-    case BNF_CFG_REAL: return to_real(key, node, path, (double *)(void *)field);
-    case BNF_CFG_ENUM: return to_enum(key, node, path, (int *)(void *)field);
-    case BNF_CFG_STRING: return to_string(key, node, path, (char **)(void *)field);
-    default: return to_list(arena, key, node, path, field);
+    case BNF_CFG_BOOL:
+        return to_bool(key, node, path, (bool *)(void *)field);
+    case BNF_CFG_INT:
+        return to_int(key, node, path, (int64_t *)(void *)field);
+    case BNF_CFG_REAL:
+        return to_real(key, node, path, (double *)(void *)field);
+    case BNF_CFG_ENUM:
+        return to_enum(key, node, path, (int *)(void *)field);
+    case BNF_CFG_STRING:
+        return to_string(key, node, path, (char **)(void *)field);
+    default:
+        return to_list(arena, key, node, path, field);
     }
 }
 
@@ -274,7 +288,9 @@ bnf_status bnf_cfg_convert(bnf_arena *arena, const bnf_cfg_key *key, const bnf_c
         bnf_cfg_text_type(&type, key);
         return bnf_cfg_fail(place, "required key '%s' is missing (%s: %s)", path, type.data, key->doc);
     }
-    bnf_cfg_node value = {.kind = BNF_CFG_SCALAR, .text = key->deflt, .plain = key->type != BNF_CFG_STRING,
+    bnf_cfg_node value = {.kind = BNF_CFG_SCALAR,
+                          .text = key->deflt,
+                          .plain = key->type != BNF_CFG_STRING,
                           .place = {.source = "default"}};
     if (!is_list(key->type))
         return convert(arena, key, &value, path, field);
@@ -299,7 +315,8 @@ void bnf_cfg_free_keys(const bnf_cfg_key *keys, int nkeys, void *target)
             if (keys[k].type == BNF_CFG_STRING_LIST)
                 bnf_free(((char **)list.value)[i]);
             if (keys[k].type == BNF_CFG_MAP_LIST)
-                bnf_cfg_free_keys(keys[k].item_keys, keys[k].item_nkeys, (char *)list.value + (size_t)i * keys[k].item_size);
+                bnf_cfg_free_keys(keys[k].item_keys, keys[k].item_nkeys,
+                                  (char *)list.value + (size_t)i * keys[k].item_size);
         }
         bnf_free(list.value);
         memset(field, 0, sizeof list);

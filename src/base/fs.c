@@ -184,7 +184,7 @@ static bnf_status sync_folder_of(const char *path)
 {
     bnf_buf folder = {0};
     const char *slash = strrchr(path, '/');
-    bnf_status s = slash == NULL  ? bnf_buf_puts(&folder, ".")
+    bnf_status s = slash == NULL   ? bnf_buf_puts(&folder, ".")
                    : slash == path ? bnf_buf_puts(&folder, "/")
                                    : bnf_buf_append(&folder, path, (size_t)(slash - path));
     if (s == BNF_OK)

@@ -1,5 +1,5 @@
-/* base/fs.h - files and folders. Every error is BNF_ERR_IO (or BNF_ERR_MEMORY), names the path and says what the operating system
- * said. Nothing is collective; no locks. */
+/* base/fs.h - files and folders. Every error is BNF_ERR_IO (or BNF_ERR_MEMORY), names the path and says what the
+ * operating system said. Nothing is collective; no locks. */
 #ifndef BNF_BASE_FS_H
 #define BNF_BASE_FS_H
 
@@ -11,7 +11,8 @@ bool bnf_fs_is_folder(const char *path);
 /* [out] bytes  size of a file. */
 bnf_status bnf_fs_size(const char *path, int64_t *bytes);
 
-/* Creates a folder and those above it; fine if it exists already, also if another process creates it at the same time. */
+/* Creates a folder and those above it; fine if it exists already, also if another process creates it at the same
+ * time. */
 bnf_status bnf_fs_make_folders(const char *path);
 
 /* Names in a folder, sorted by bytes, without "." and "..". */
@@ -27,9 +28,9 @@ void bnf_fs_names_release(bnf_fs_names *names); /* zeroed content is legal */
 /* Appends the whole content of a file (or pipe) to `content`. */
 bnf_status bnf_fs_read(const char *path, bnf_buf *content);
 
-/* Replaces a file so that a reader, and a machine that loses power, sees the old content or the new, never a part: writes a
- * temporary file beside it, syncs it, renames it, syncs the folder. On error the old content stands and the temporary file
- * is gone. Two processes that write the same path do not mix: the last rename wins. */
+/* Replaces a file so that a reader, and a machine that loses power, sees the old content or the new, never a part:
+ * writes a temporary file beside it, syncs it, renames it, syncs the folder. On error the old content stands and
+ * the temporary file is gone. Two processes that write the same path do not mix: the last rename wins. */
 bnf_status bnf_fs_write_atomic(const char *path, const void *data, size_t size);
 
 /* Appends to a file, created if missing, in one write. Does not sync. */

@@ -100,7 +100,8 @@ static bnf_status read_escape(reader *r, char **to)
     if (c == 'u') {
         const int32_t code = read_code(r);
         if (code <= 0)
-            return bad(r, code == 0 ? "a zero character in a string" : "\\u needs four hexadecimal digits of a character");
+            return bad(r,
+                       code == 0 ? "a zero character in a string" : "\\u needs four hexadecimal digits of a character");
         *to = put_utf8(*to, code);
         return BNF_OK;
     }

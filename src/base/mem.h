@@ -1,7 +1,7 @@
 /* base/mem.h - allocation that is counted, aligned and can be made to fail; arenas by lifetime.
  *
- * All heap memory of the library goes through these functions, so that (1) the balance at exit can be checked, (2) a test
- * can assert that no allocation happens inside a training step, (3) a test can make the N-th allocation fail. */
+ * All heap memory of the library goes through these functions, so that (1) the balance at exit can be checked, (2)
+ * a test can assert that no allocation happens inside a training step, (3) a test can make the N-th allocation fail. */
 #ifndef BNF_BASE_MEM_H
 #define BNF_BASE_MEM_H
 
@@ -11,7 +11,8 @@
 #define BNF_ALIGN 64 /* bytes: a cache line and an AVX-512 register */
 
 /* Allocates `bytes` (0 is legal and gives a unique pointer), aligned to BNF_ALIGN, not initialised.
- * [out] p  owned by the caller, release with bnf_free. Errors: BNF_ERR_MEMORY (message names bytes and `what`). Thread-safe. */
+ * [out] p  owned by the caller, release with bnf_free. Errors: BNF_ERR_MEMORY (message names bytes and `what`).
+ * Thread-safe. */
 bnf_status bnf_alloc(size_t bytes, const char *what, void *p /* really void ** */);
 
 /* The same, zeroed; count * size is checked for overflow. */

@@ -6,8 +6,8 @@
 uint32_t bnf_philox_below(bnf_philox_key key, uint32_t step, uint64_t sample, uint32_t index, uint32_t n)
 {
     BNF_ASSERT(n > 0);
-    /* Words map to 0, ..., n - 1 by their product with n; of the low halves, 2^32 mod n too many ones are refused (Lemire
-     * 2019, Fast random integer generation in an interval). */
+    /* Words map to 0, ..., n - 1 by their product with n; of the low halves, 2^32 mod n too many ones are refused
+     * (Lemire 2019, Fast random integer generation in an interval). */
     const uint32_t refuse_below = (UINT32_MAX - n + 1) % n;
     for (;; index++) {
         const bnf_philox_block b = bnf_philox(key, bnf_philox_counter(step, sample, index));

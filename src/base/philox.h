@@ -1,8 +1,8 @@
-/* base/philox.h - counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy
- * as 1, 2, 3. SC 2011).
+/* base/philox.h - counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers:
+ * as easy as 1, 2, 3. SC 2011).
  *
- * A draw is a pure function of a key and a counter. There is no state to save, to share between threads or to get out of
- * step when a run resumes on another number of ranks.
+ * A draw is a pure function of a key and a counter. There is no state to save, to share between threads or to get
+ * out of step when a run resumes on another number of ranks.
  *
  *   key      (seed of the run, stream)  what the numbers are for; bnf_philox_key_layer refines it by layer or parameter
  *   counter  (step, sample, index)      step of training or epoch, sample by its index in the whole data set (or, where
@@ -18,18 +18,18 @@
 
 /* What the numbers are for. The values are part of what a checkpoint means: append, never renumber. */
 typedef enum bnf_stream {
-    BNF_STREAM_INIT = 1,      /* initial parameters: counter (0, element, parameter) */
-    BNF_STREAM_ORDER = 2,     /* order of the samples: counter (epoch, position, .) */
-    BNF_STREAM_AUGMENT = 3,   /* augmentation: counter (epoch or step, sample, .) */
-    BNF_STREAM_DROPOUT = 4,   /* dropout: key by layer, counter (step, sample, block of elements) */
-    BNF_STREAM_ATTACK = 5,    /* random starts of adversarial attacks: counter (step, sample, .) */
-    BNF_STREAM_SYNTH = 6,     /* generated data sets: counter (split, sample, .) */
-    BNF_STREAM_NOISE = 7,     /* noise that a method adds: latent codes, smoothing, privacy */
-    BNF_STREAM_POWER = 8,     /* start vectors of power iterations: key by parameter */
-    BNF_STREAM_SPLIT = 9,     /* division of a data set into parts */
-    BNF_STREAM_EXPLAIN = 10,  /* explanation and evaluation: masks, baselines */
-    BNF_STREAM_TEST = 11,     /* tests and benchmarks */
-    BNF_STREAM_RECIPE = 1000  /* recipes count up from here for purposes of their own */
+    BNF_STREAM_INIT = 1,     /* initial parameters: counter (0, element, parameter) */
+    BNF_STREAM_ORDER = 2,    /* order of the samples: counter (epoch, position, .) */
+    BNF_STREAM_AUGMENT = 3,  /* augmentation: counter (epoch or step, sample, .) */
+    BNF_STREAM_DROPOUT = 4,  /* dropout: key by layer, counter (step, sample, block of elements) */
+    BNF_STREAM_ATTACK = 5,   /* random starts of adversarial attacks: counter (step, sample, .) */
+    BNF_STREAM_SYNTH = 6,    /* generated data sets: counter (split, sample, .) */
+    BNF_STREAM_NOISE = 7,    /* noise that a method adds: latent codes, smoothing, privacy */
+    BNF_STREAM_POWER = 8,    /* start vectors of power iterations: key by parameter */
+    BNF_STREAM_SPLIT = 9,    /* division of a data set into parts */
+    BNF_STREAM_EXPLAIN = 10, /* explanation and evaluation: masks, baselines */
+    BNF_STREAM_TEST = 11,    /* tests and benchmarks */
+    BNF_STREAM_RECIPE = 1000 /* recipes count up from here for purposes of their own */
 } bnf_stream;
 
 typedef struct bnf_philox_key {
@@ -59,8 +59,8 @@ static inline bnf_philox_block bnf_philox(bnf_philox_key key, bnf_philox_block c
     return (bnf_philox_block){{c0, c1, c2, c3}};
 }
 
-/* Key of a stream (bnf_stream or BNF_STREAM_RECIPE + i) of a run. 96 bits are mapped to the key's 64 by the generator itself:
- * two streams share a key with probability 2^-64. */
+/* Key of a stream (bnf_stream or BNF_STREAM_RECIPE + i) of a run. 96 bits are mapped to the key's 64 by the
+ * generator itself: two streams share a key with probability 2^-64. */
 static inline bnf_philox_key bnf_philox_key_make(uint64_t seed, uint32_t stream)
 {
     const bnf_philox_key run = {{(uint32_t)seed, (uint32_t)(seed >> 32)}};
@@ -117,9 +117,9 @@ static inline void bnf_philox_normal2(bnf_philox_block bits, double *a, double *
 
 /* ---- draws that may need more than one block ------------------------------------------------------------------- */
 
-/* Uniform in {0, ..., n - 1}, n > 0, without bias: a word that would favour small numbers is rejected and the next one
- * taken, in the order of (step, sample, index), (step, sample, index + 1), ... One draw in 2^32 / n at worst needs a second
- * word, and one block has four, so leave a few indices free behind `index`. */
+/* Uniform in {0, ..., n - 1}, n > 0, without bias: a word that would favour small numbers is refused and the next one
+ * taken, in the order of (step, sample, index), (step, sample, index + 1), ... A word is refused with a probability
+ * below n / 2^32, and a block has four, so leave a few indices free behind `index`. */
 uint32_t bnf_philox_below(bnf_philox_key key, uint32_t step, uint64_t sample, uint32_t index, uint32_t n);
 
 /* The same for n up to 2^63 - 1, two words at a time. */

@@ -11,8 +11,8 @@
  * The first failure sticks: later appends do nothing and return it, so a function may append many times and look at
  * `status` once at the end. Errors: BNF_ERR_MEMORY. */
 typedef struct bnf_buf {
-    char *data;    /* owned; NULL while nothing was appended: use bnf_buf_text */
-    size_t size;   /* without the final zero */
+    char *data;  /* owned; NULL while nothing was appended: use bnf_buf_text */
+    size_t size; /* without the final zero */
     size_t capacity;
     bnf_status status;
 } bnf_buf;
@@ -39,21 +39,22 @@ bnf_status bnf_buf_take(bnf_buf *buf, char **text);
 void bnf_buf_clear(bnf_buf *buf);   /* no content and no error, keeps the memory */
 void bnf_buf_release(bnf_buf *buf); /* frees and zeroes; legal on a zeroed struct */
 
-/* Whether the whole of `text` matches a shell pattern: * any run of characters (dots and slashes included), ? one, [a-z]
- * and [!a-z] sets, \ takes the next one literally. */
+/* Whether the whole of `text` matches a shell pattern: * any run of characters (dots and slashes included), ? one,
+ * [a-z] and [!a-z] sets, \ takes the next one literally. */
 bool bnf_glob_match(const char *pattern, const char *text);
 
 /* Reads a whole string as a number; no spaces, no rest, a point whatever the locale. True on success.
- * real: decimal or exponent form, nan, inf with an optional sign and an optional leading point (YAML's .nan, -.inf). A number
- * too large for a double is refused. int: decimal digits with an optional sign, within int64_t. */
+ * real: decimal or exponent form, nan, inf with an optional sign and an optional leading point (YAML's .nan,
+ * -.inf). A number too large for a double is refused. int: decimal digits with an optional sign, within int64_t. */
 bool bnf_parse_real(const char *text, double *value);
 bool bnf_parse_int(const char *text, int64_t *value);
 
 /* Bytes of the UTF-8 character at the front of text[0, size); 0 if it is not valid (or size is 0). */
 size_t bnf_utf8_next(const char *text, size_t size);
 
-/* Number of single-character insertions, deletions, replacements and swaps of neighbours between two strings; at most `limit` (a
- * larger distance returns limit). For "did you mean". Strings longer than 63 bytes count as infinitely far. */
+/* Number of single-character insertions, deletions, replacements and swaps of neighbours between two strings; at
+ * most `limit` (a larger distance returns limit). For "did you mean". Strings longer than 63 bytes count as
+ * infinitely far. */
 int bnf_str_distance(const char *a, const char *b, int limit);
 
 #endif

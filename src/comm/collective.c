@@ -137,9 +137,9 @@ bnf_status bnf_comm_allgatherv(const bnf_comm *comm, const void *send, const int
         counts[r] = (int)recv_bytes[r];
         at[r] = r == 0 ? 0 : at[r - 1] + counts[r - 1];
     }
-    return bnf_comm_check(
-        comm, MPI_Allgatherv(send, counts[comm->rank], MPI_BYTE, recv, counts, at, MPI_BYTE, comm->mpi),
-        "MPI_Allgatherv");
+    return bnf_comm_check(comm,
+                          MPI_Allgatherv(send, counts[comm->rank], MPI_BYTE, recv, counts, at, MPI_BYTE, comm->mpi),
+                          "MPI_Allgatherv");
 }
 
 /* Posts everything, waits for what was posted, and returns the first error. */
@@ -188,7 +188,8 @@ bnf_status bnf_comm_exchange(const bnf_comm *comm, const void *send, const int64
     for (int i = 1; i < size && s == BNF_OK; i++) {
         const int r = (me + size - i) % size;
         if (recv_bytes[r] > 0)
-            s = bnf_comm_irecv(comm, r, BNF_TAG_EXCHANGE, to + recv_offset[r], recv_bytes[r], &comm->requests[posted++]);
+            s = bnf_comm_irecv(comm, r, BNF_TAG_EXCHANGE, to + recv_offset[r], recv_bytes[r],
+                               &comm->requests[posted++]);
     }
     for (int i = 1; i < size && s == BNF_OK; i++) {
         const int r = (me + i) % size;

@@ -10,8 +10,8 @@
 #include "base/mem.h"
 
 static bnf_comm *world, *self;
-static bool running;  /* between bnf_comm_init and bnf_comm_finalize */
-static bool started;  /* it was us who called MPI_Init */
+static bool running; /* between bnf_comm_init and bnf_comm_finalize */
+static bool started; /* it was us who called MPI_Init */
 static int granted = MPI_THREAD_MULTIPLE;
 
 bnf_status bnf_comm_check(const bnf_comm *comm, int mpi_result, const char *what)
@@ -156,8 +156,7 @@ bnf_status bnf_comm_split_host(const bnf_comm *comm, bnf_comm **part)
     *part = NULL;
     if (comm == NULL)
         return BNF_OK;
-    BNF_TRY(bnf_comm_check(comm,
-                           MPI_Comm_split_type(comm->mpi, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &mpi),
+    BNF_TRY(bnf_comm_check(comm, MPI_Comm_split_type(comm->mpi, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &mpi),
                            "MPI_Comm_split_type"));
     return comm_new(mpi, part);
 }
@@ -213,10 +212,14 @@ const char *bnf_comm_library(void)
 bnf_thread_level bnf_comm_thread_level(void)
 {
     switch (granted) {
-    case MPI_THREAD_SINGLE: return BNF_THREAD_SINGLE;
-    case MPI_THREAD_FUNNELED: return BNF_THREAD_FUNNELED;
-    case MPI_THREAD_SERIALIZED: return BNF_THREAD_SERIALIZED;
-    default: return BNF_THREAD_MULTIPLE;
+    case MPI_THREAD_SINGLE:
+        return BNF_THREAD_SINGLE;
+    case MPI_THREAD_FUNNELED:
+        return BNF_THREAD_FUNNELED;
+    case MPI_THREAD_SERIALIZED:
+        return BNF_THREAD_SERIALIZED;
+    default:
+        return BNF_THREAD_MULTIPLE;
     }
 }
 

@@ -14,13 +14,13 @@ enum {
     BNF_TAG_TREE,
 };
 
-/* Working memory of the tree's sums, kept between calls so that a training step allocates nothing. Its size depends only on
- * arguments that are equal on every rank, so all ranks grow it in the same call (bnf_tree_workspace). */
+/* Working memory of the tree's sums, kept between calls so that a training step allocates nothing. Its size depends
+ * only on arguments that are equal on every rank, so all ranks grow it in the same call (bnf_tree_workspace). */
 typedef struct bnf_tree_space {
-    int32_t leaves;          /* of the covers below; 0: none yet */
-    int32_t *first;          /* [size + 1] index in nodes of the first one of a rank */
-    bnf_tree_node *nodes;    /* [first[size]] covers of all ranks */
-    const void **value;      /* [first[size]] */
+    int32_t leaves;       /* of the covers below; 0: none yet */
+    int32_t *first;       /* [size + 1] index in nodes of the first one of a rank */
+    bnf_tree_node *nodes; /* [first[size]] covers of all ranks */
+    const void **value;   /* [first[size]] */
     bnf_comm_request *requests;
     int64_t request_capacity;
     void *buffer;
@@ -32,14 +32,14 @@ struct bnf_comm {
     int rank, size;
     int *counts;                /* [2 size] for MPI's int arrays */
     bnf_comm_request *requests; /* [2 size] for collective calls made of pairwise messages */
-    bnf_tree_space *tree;       /* the pointer is set once, the content changes: collective calls take a const bnf_comm */
+    bnf_tree_space *tree; /* the pointer is set once, the content changes: collective calls take a const bnf_comm */
 };
 
 /* BNF_OK, or BNF_ERR_COMM with "what on rank r of n: <MPI's text>". */
 bnf_status bnf_comm_check(const bnf_comm *comm, int mpi_result, const char *what);
 
-/* How MPI is told about `bytes` bytes: MPI_BYTE times a count, or once a type made for it where an int cannot count them.
- * Release with bnf_comm_span_free, at any time after the call that used it. */
+/* How MPI is told about `bytes` bytes: MPI_BYTE times a count, or once a type made for it where an int cannot count
+ * them. Release with bnf_comm_span_free, at any time after the call that used it. */
 typedef struct bnf_comm_span {
     MPI_Datatype type;
     int count;

@@ -5,7 +5,8 @@
 
 #include "base/assert.h"
 
-_Static_assert(sizeof(MPI_Request) <= sizeof(((bnf_comm_request *)0)->mpi), "bnf_comm_request has to hold an MPI_Request");
+_Static_assert(sizeof(MPI_Request) <= sizeof(((bnf_comm_request *)0)->mpi),
+               "bnf_comm_request has to hold an MPI_Request");
 
 static MPI_Request load_request(const bnf_comm_request *request)
 {
@@ -27,7 +28,8 @@ static int mpi_source(const bnf_comm *comm, int source)
     return source == BNF_COMM_ANY ? MPI_ANY_SOURCE : source;
 }
 
-/* A message that is not as long as agreed means that two ranks disagree about what they do: worth an error, not a guess. */
+/* A message that is not as long as agreed means that two ranks disagree about what they do: worth an error, not a
+ * guess. */
 static bnf_status check_size(const bnf_comm *comm, const MPI_Status *status, int64_t expected)
 {
     MPI_Count got = 0;

@@ -32,7 +32,8 @@ bnf_status bnf_comm_span_make(const bnf_comm *comm, int64_t bytes, bnf_comm_span
     MPI_Aint at[2] = {0, (MPI_Aint)(bytes - bytes % limit)};
     MPI_Datatype types[2] = {MPI_DATATYPE_NULL, MPI_BYTE};
     BNF_TRY(bnf_comm_check(comm, MPI_Type_contiguous((int)limit, MPI_BYTE, &types[0]), "MPI_Type_contiguous"));
-    bnf_status s = bnf_comm_check(comm, MPI_Type_create_struct(2, blocks, at, types, &span->type), "MPI_Type_create_struct");
+    bnf_status s =
+        bnf_comm_check(comm, MPI_Type_create_struct(2, blocks, at, types, &span->type), "MPI_Type_create_struct");
     MPI_Type_free(&types[0]);
     if (s != BNF_OK)
         return s;

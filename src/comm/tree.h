@@ -1,9 +1,10 @@
 /* comm/tree.h - the one order in which anything is summed over the batch.
  *
- * The global batch is cut into `leaves` leaves. A fixed binary tree stands over them: node [lo, hi) with n = hi - lo > 1 leaves
- * splits at lo + (largest power of two below n). The value of a node is left + right, rounded once per node, so the value of
- * the root does not depend on how leaves are divided among ranks and threads. Ranks own contiguous ranges of leaves; what
- * a rank knows are the values of the largest whole nodes inside its range, its "cover".
+ * The global batch is cut into `leaves` leaves. A fixed binary tree stands over them: node [lo, hi) with n = hi -
+ * lo > 1 leaves splits at lo + (largest power of two below n). The value of a node is left + right, rounded once
+ * per node, so the value of the root does not depend on how leaves are divided among ranks and threads. Ranks own
+ * contiguous ranges of leaves; what a rank knows are the values of the largest whole nodes inside its range, its
+ * "cover".
  *
  * Callers make sure that there are at least as many leaves as ranks. */
 #ifndef BNF_COMM_TREE_H
@@ -38,26 +39,28 @@ void bnf_tree_add(bnf_dtype dtype, void *a, const void *b, int64_t n);
  *   dtype          BNF_F32 or BNF_F64
  *   partials[k][n] [in]  value of the k-th node of this rank's cover (bnf_tree_range, bnf_tree_cover)
  *   out[n]         [out] may be one of the partials, else does not overlap them
- * Gathers the partials of all ranks, so meant for small n: class counts, moments, losses. Collective. Bit-identical for any number of
- * ranks. Errors: BNF_ERR_MEMORY (agreed on by all ranks), BNF_ERR_COMM. */
+ * Gathers the partials of all ranks, so meant for small n: class counts, moments, losses. Collective. Bit-identical
+ * for any number of ranks. Errors: BNF_ERR_MEMORY (agreed on by all ranks), BNF_ERR_COMM. */
 bnf_status bnf_tree_allreduce(const bnf_comm *comm, int32_t leaves, bnf_dtype dtype, const void *const *partials,
                               int64_t n, void *out);
 
 /* The root's value, each element on the rank that owns it.
  *   partials[k][n]       [in] as above
- *   owner_offset[size+1] [in] rank r owns elements [owner_offset[r], owner_offset[r+1]); starts at 0, ends at n, the same on
- *                        every rank; a rank may own none
+ *   owner_offset[size+1] [in] rank r owns elements [owner_offset[r], owner_offset[r+1]); starts at 0, ends at n,
+ *                        the same on every rank; a rank may own none
  *   out[own elements]    [out] does not overlap the partials
- * Every rank sends every owner only that owner's part of each partial. Works in pieces, so that the memory beside partials
- * and out stays below BNF_TREE_PIECE_BYTES times the number of nodes in all covers. Collective. Bit-identical for any
- * number of ranks and any owners. Errors: BNF_ERR_MEMORY (agreed on by all ranks), BNF_ERR_COMM. */
-bnf_status bnf_tree_reduce_to_owners(const bnf_comm *comm, int32_t leaves, bnf_dtype dtype,
-                                     const void *const *partials, int64_t n, const int64_t *owner_offset, void *out);
+ * Every rank sends every owner only that owner's part of each partial. Works in pieces, so that the memory beside
+ * partials and out stays below BNF_TREE_PIECE_BYTES times the number of nodes in all covers. Collective.
+ * Bit-identical for any number of ranks and any owners. Errors: BNF_ERR_MEMORY (agreed on by all ranks),
+ * BNF_ERR_COMM. */
+bnf_status bnf_tree_reduce_to_owners(const bnf_comm *comm, int32_t leaves, bnf_dtype dtype, const void *const *partials,
+                                     int64_t n, const int64_t *owner_offset, void *out);
 
 #define BNF_TREE_PIECE_BYTES (INT64_C(1) << 18)
 
 /* The opposite direction: value[n] is right on its owners' elements and becomes so everywhere. Collective.
  *   value[n] [in,out] */
-bnf_status bnf_tree_broadcast_from_owners(const bnf_comm *comm, bnf_dtype dtype, const int64_t *owner_offset, void *value);
+bnf_status bnf_tree_broadcast_from_owners(const bnf_comm *comm, bnf_dtype dtype, const int64_t *owner_offset,
+                                          void *value);
 
 #endif

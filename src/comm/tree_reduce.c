@@ -114,8 +114,8 @@ typedef struct operand {
     bool writable;
 } operand;
 
-/* The value of node [lo, hi). Two read-only operands never meet: two siblings that lie both in this rank's range have their
- * parent in it as well, and then the parent is the cover node. */
+/* The value of node [lo, hi). Two read-only operands never meet: two siblings that lie both in this rank's range
+ * have their parent in it as well, and then the parent is the cover node. */
 static operand complete(completion *c, int32_t lo, int32_t hi)
 {
     const bnf_tree_node node = c->space->nodes[c->next];
@@ -183,11 +183,11 @@ bnf_status bnf_tree_allreduce(const bnf_comm *comm, int32_t leaves, bnf_dtype dt
 typedef struct reduction {
     const bnf_comm *comm;
     bnf_dtype dtype;
-    int64_t item;                 /* bytes of an element */
-    int64_t piece;                /* elements per round and owner, at most */
+    int64_t item;  /* bytes of an element */
+    int64_t piece; /* elements per round and owner, at most */
     const void *const *partials;
     const int64_t *owner_offset;
-    int64_t posted[2];            /* messages of the even and the odd round under way */
+    int64_t posted[2]; /* messages of the even and the odd round under way */
 } reduction;
 
 /* Elements [*lo, *lo + return) are what `owner` adds up in round `round`; 0 if it is done. */
@@ -211,7 +211,8 @@ static bnf_comm_request *next_request(reduction *r, int64_t round)
     return r->comm->tree->requests + (round & 1) * half + r->posted[round & 1]++;
 }
 
-/* Receives first, then sends. One tag is enough: messages of a pair of ranks arrive in the order of nodes and rounds. */
+/* Receives first, then sends. One tag is enough: messages of a pair of ranks arrive in the order of nodes and
+ * rounds. */
 static bnf_status post_round(reduction *r, int64_t round)
 {
     const bnf_comm *comm = r->comm;
@@ -223,7 +224,8 @@ static bnf_status post_round(reduction *r, int64_t round)
     for (int i = 1; i < size && mine > 0; i++) {
         const int from = (me + size - i) % size;
         for (int32_t k = first[from]; k < first[from + 1]; k++)
-            BNF_TRY(bnf_comm_irecv(comm, from, BNF_TAG_TREE, slot(r, round, k), mine * r->item, next_request(r, round)));
+            BNF_TRY(
+                bnf_comm_irecv(comm, from, BNF_TAG_TREE, slot(r, round, k), mine * r->item, next_request(r, round)));
     }
     for (int i = 1; i < size; i++) {
         const int to = (me + i) % size;
@@ -280,8 +282,8 @@ static bnf_status run_rounds(reduction *r, int64_t rounds, char *out)
     return s;
 }
 
-bnf_status bnf_tree_reduce_to_owners(const bnf_comm *comm, int32_t leaves, bnf_dtype dtype,
-                                     const void *const *partials, int64_t n, const int64_t *owner_offset, void *out)
+bnf_status bnf_tree_reduce_to_owners(const bnf_comm *comm, int32_t leaves, bnf_dtype dtype, const void *const *partials,
+                                     int64_t n, const int64_t *owner_offset, void *out)
 {
     const int size = bnf_comm_size(comm);
     const int64_t item = (int64_t)bnf_dtype_size(dtype);
@@ -293,8 +295,12 @@ bnf_status bnf_tree_reduce_to_owners(const bnf_comm *comm, int32_t leaves, bnf_d
     }
     BNF_TRY(use_leaves(comm, leaves));
     const int64_t nodes = comm->tree->first[size];
-    reduction r = {.comm = comm, .dtype = dtype, .item = item, .piece = BNF_TREE_PIECE_BYTES / 2 / item,
-                   .partials = partials, .owner_offset = owner_offset};
+    reduction r = {.comm = comm,
+                   .dtype = dtype,
+                   .item = item,
+                   .piece = BNF_TREE_PIECE_BYTES / 2 / item,
+                   .partials = partials,
+                   .owner_offset = owner_offset};
     int64_t largest = 0;
     for (int i = 0; i < size; i++) {
         const int64_t own = owner_offset[i + 1] - owner_offset[i];
@@ -303,7 +309,8 @@ bnf_status bnf_tree_reduce_to_owners(const bnf_comm *comm, int32_t leaves, bnf_d
     }
     if (largest < r.piece)
         r.piece = largest > 0 ? largest : 1;
-    /* A rank receives all nodes but its own and sends its own to all others: an upper limit that holds for every rank. */
+    /* A rank receives all nodes but its own and sends its own to all others: an upper limit that holds for every
+     * rank. */
     const int64_t messages = nodes + (int64_t)size * BNF_TREE_MAX_COVER;
     BNF_TRY(use_memory(comm, 2 * nodes * r.piece * item, 2 * messages));
     return run_rounds(&r, (largest + r.piece - 1) / r.piece, out);
@@ -321,8 +328,8 @@ bnf_status bnf_tree_broadcast_from_owners(const bnf_comm *comm, bnf_dtype dtype,
             at[r] = (int)(owner_offset[r] * item);
             counts[r] = (int)(owner_offset[r + 1] * item) - at[r];
         }
-        return bnf_comm_check(
-            comm, MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_BYTE, value, counts, at, MPI_BYTE, comm->mpi), "MPI_Allgatherv");
+        return bnf_comm_check(comm, MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_BYTE, value, counts, at, MPI_BYTE, comm->mpi),
+                              "MPI_Allgatherv");
     }
     for (int r = 0; r < comm->size; r++)
         BNF_TRY(bnf_comm_bcast(comm, r, (char *)value + owner_offset[r] * item,

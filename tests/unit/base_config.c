@@ -28,8 +28,8 @@ static const bnf_cfg_key layer_keys[] = {
     {"out", BNF_CFG_INT, offsetof(layer, out), "16", .doc = "output channels", .min = 1, .max = 4096},
     {"name", BNF_CFG_STRING, offsetof(layer, name), "", .doc = "name"},
     {"scale", BNF_CFG_REAL_LIST, offsetof(layer, scale), "[1]", .doc = "factors"},
-    {"inner", BNF_CFG_MAP_LIST, offsetof(layer, inner), "[]", .doc = "layers inside", .item_keys = layer_keys, .item_nkeys = 5,
-     .item_size = sizeof(layer)},
+    {"inner", BNF_CFG_MAP_LIST, offsetof(layer, inner), "[]", .doc = "layers inside", .item_keys = layer_keys,
+     .item_nkeys = 5, .item_size = sizeof(layer)},
 };
 
 typedef struct settings {
@@ -167,10 +167,10 @@ static void test_values(void **unused)
 static void test_overrides(void **unused)
 {
     (void)unused;
-    const char *const overrides[] = {"optim.schedule.lr=5",      "seed=2",        "seed=3",
-                                     "data.path=a: b # \"c\"",   "optim.rule=sgd", "data.sizes=[4]",
-                                     "data.classes=[]",          "optim.limit=nan",
-                                     "model.net.layers=[{type: relu}, {type: conv, out: 3}]"};
+    const char *const overrides[] = {
+        "optim.schedule.lr=5",    "seed=2",          "seed=3",
+        "data.path=a: b # \"c\"", "optim.rule=sgd",  "data.sizes=[4]",
+        "data.classes=[]",        "optim.limit=nan", "model.net.layers=[{type: relu}, {type: conv, out: 3}]"};
     assert_int_equal(load_with(full_text, overrides, sizeof overrides / sizeof *overrides), BNF_OK);
     assert_true(target.lr == 5 && target.seed == 3 && target.rule == 0 && isnan(target.limit));
     assert_string_equal(target.path, "a: b # \"c\"");
@@ -203,15 +203,17 @@ static void test_unknown_keys(void **unused)
             "schedule");
     refused("data:\n  something: 1\n", NULL,
             "job.yaml:2:3: unknown key 'data.something'; valid keys in data: path, sizes, classes");
-    refused("model: {net: {layers: [{type: relu, ot: 1}]}}\n", NULL,
-            "job.yaml:1:37: unknown key 'ot' in 'model.net.layers[0]'; did you mean 'out'? Valid keys: type, out, name, "
-            "scale, inner");
+    refused(
+        "model: {net: {layers: [{type: relu, ot: 1}]}}\n", NULL,
+        "job.yaml:1:37: unknown key 'ot' in 'model.net.layers[0]'; did you mean 'out'? Valid keys: type, out, name, "
+        "scale, inner");
     refused("", "optim.rul=sgd",
             "override 'optim.rul=sgd': unknown key 'optim.rul'; did you mean 'rule'? Valid keys in optim: rule, limit, "
             "schedule");
-    refused("", "optin.schedule.lr=1",
-            "override 'optin.schedule.lr=1': unknown key 'optin'; did you mean 'optim'? Valid keys: seed, verbose, optim, "
-            "data, model");
+    refused(
+        "", "optin.schedule.lr=1",
+        "override 'optin.schedule.lr=1': unknown key 'optin'; did you mean 'optim'? Valid keys: seed, verbose, optim, "
+        "data, model");
 }
 
 static void test_wrong_types(void **unused)
@@ -254,8 +256,7 @@ static void test_out_of_range(void **unused)
     refused("optim: {limit: .inf}\n", NULL, "job.yaml:1:16: 'optim.limit' is .inf; expected real in [0, 5]");
     refused("optim: {schedule: {milestones: [1, -1]}}\n", NULL,
             "job.yaml:1:36: 'optim.schedule.milestones[1]' is -1; expected list of reals >= 0");
-    refused("data: {sizes: [0]}\n", NULL,
-            "job.yaml:1:16: 'data.sizes[0]' is 0; expected list of integers in [1, 100]");
+    refused("data: {sizes: [0]}\n", NULL, "job.yaml:1:16: 'data.sizes[0]' is 0; expected list of integers in [1, 100]");
     refused("model: {net: {layers: [{type: conv, out: 5000}]}}\n", NULL,
             "job.yaml:1:42: 'model.net.layers[0].out' is 5000; expected integer in [1, 4096]");
 }
@@ -277,15 +278,17 @@ static void test_yaml_that_is_refused(void **unused)
     refused("", "data.path=\xFF", "override 'data.path=\xFF': not UTF-8");
     refused("", "model.net.layers=[{type: relu, type: relu}]",
             "override 'model.net.layers=[{type: relu, type: relu}]': key 'type' is there twice");
-    refused("model: {net: {layers: [{out: 3}]}}\n", NULL,
-            "job.yaml:1:24: required key 'model.net.layers[0].type' is missing (one of: conv, dense, relu: kind of layer)");
+    refused(
+        "model: {net: {layers: [{out: 3}]}}\n", NULL,
+        "job.yaml:1:24: required key 'model.net.layers[0].type' is missing (one of: conv, dense, relu: kind of layer)");
 }
 
 /* What libyaml says is its own; place and status are ours. */
 static void test_broken_yaml(void **unused)
 {
     (void)unused;
-    static const char *const broken[] = {"seed: [1\n", "a: b: c\n", "\tseed: 1\n", "seed: \"x\n", "{", "data: {path: a\n", "\xFF"};
+    static const char *const broken[] = {"seed: [1\n", "a: b: c\n",        "\tseed: 1\n", "seed: \"x\n",
+                                         "{",          "data: {path: a\n", "\xFF"};
     const int64_t blocks = bnf_mem_live_blocks();
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         assert_int_equal(load_with(broken[i], NULL, 0), BNF_ERR_CONFIG);
@@ -305,10 +308,12 @@ static void test_broken_yaml(void **unused)
 static void test_required_at_top(void **unused)
 {
     (void)unused;
-    static const bnf_cfg_key keys[] = {{"path", BNF_CFG_STRING, offsetof(settings, path), NULL, .doc = "where the data lie"}};
+    static const bnf_cfg_key keys[] = {
+        {"path", BNF_CFG_STRING, offsetof(settings, path), NULL, .doc = "where the data lie"}};
     const bnf_cfg_section one[] = {{"data", NULL, BNF_CFG_KEYS(keys), &target}};
     assert_int_equal(bnf_config_load(NULL, one, 1, NULL, 0), BNF_ERR_CONFIG);
-    assert_string_equal(bnf_error_message(), "configuration: required key 'data.path' is missing (string: where the data lie)");
+    assert_string_equal(bnf_error_message(),
+                        "configuration: required key 'data.path' is missing (string: where the data lie)");
     bnf_error_clear();
     const char *override = "data.path=x";
     assert_int_equal(bnf_config_load(NULL, one, 1, &override, 1), BNF_OK);
@@ -429,13 +434,20 @@ static void test_no_memory(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_values),
-        cmocka_unit_test(test_overrides),    cmocka_unit_test(test_unknown_keys),
-        cmocka_unit_test(test_wrong_types),  cmocka_unit_test(test_out_of_range),
-        cmocka_unit_test(test_yaml_that_is_refused), cmocka_unit_test(test_broken_yaml),
-        cmocka_unit_test(test_required_at_top), cmocka_unit_test(test_missing_file),
-        cmocka_unit_test(test_dump_round_trip), cmocka_unit_test(test_dump_form),
-        cmocka_unit_test(test_help),         cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_unknown_keys),
+        cmocka_unit_test(test_wrong_types),
+        cmocka_unit_test(test_out_of_range),
+        cmocka_unit_test(test_yaml_that_is_refused),
+        cmocka_unit_test(test_broken_yaml),
+        cmocka_unit_test(test_required_at_top),
+        cmocka_unit_test(test_missing_file),
+        cmocka_unit_test(test_dump_round_trip),
+        cmocka_unit_test(test_dump_form),
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

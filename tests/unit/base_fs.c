@@ -230,10 +230,14 @@ static void test_clock(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_folders_and_lists),           cmocka_unit_test(test_read_and_write),
-        cmocka_unit_test(test_failed_write_leaves_nothing), cmocka_unit_test(test_rename_and_remove),
-        cmocka_unit_test(test_join),                        cmocka_unit_test(test_log),
-        cmocka_unit_test(test_log_cuts_long_lines),         cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_folders_and_lists),
+        cmocka_unit_test(test_read_and_write),
+        cmocka_unit_test(test_failed_write_leaves_nothing),
+        cmocka_unit_test(test_rename_and_remove),
+        cmocka_unit_test(test_join),
+        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_log_cuts_long_lines),
+        cmocka_unit_test(test_clock),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

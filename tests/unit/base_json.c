@@ -66,8 +66,9 @@ static void test_read(void **unused)
 {
     (void)unused;
     const int64_t blocks = bnf_mem_live_blocks();
-    bnf_json_object *o = parse(" {\"a\": -1.5e2, \"b\":true,\"c\" : false, \"d\": null, \"s\": \"x\\u00e4\\ud83d\\ude00\\/\\n\","
-                               "\"n\": [1, null ,3], \"e\": []}\n");
+    bnf_json_object *o =
+        parse(" {\"a\": -1.5e2, \"b\":true,\"c\" : false, \"d\": null, \"s\": \"x\\u00e4\\ud83d\\ude00\\/\\n\","
+              "\"n\": [1, null ,3], \"e\": []}\n");
     assert_int_equal(bnf_json_object_count(o), 7);
     assert_string_equal(bnf_json_object_at(o, 1)->name, "b");
     assert_true(bnf_json_object_find(o, "a")->number == -150.0);
@@ -91,11 +92,35 @@ static void test_read(void **unused)
 static void test_read_is_strict(void **unused)
 {
     (void)unused;
-    static const char *const bad[] = {
-        "", "{", "[]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"a\":1}x", "{a:1}", "{\"a\":01}", "{\"a\":1.}", "{\"a\":.5}",
-        "{\"a\":+1}", "{\"a\":NaN}", "{\"a\":1e999}", "{\"a\":\"x}", "{\"a\":\"\\x\"}", "{\"a\":\"\\ud800\"}",
-        "{\"a\":\"\\u00\"}", "{\"a\":\"\t\"}", "{\"a\":\"\xFF\"}", "{\"a\":[1,]}", "{\"a\":[\"x\"]}", "{\"a\":{}}",
-        "{\"a\":1 \"b\":2}", "{\"a\":1,\"a\":2}", "{\"a\":tru}", "{\"a\":\"\\u0000\"}", "{\"a\":\"\\", "{\"a\":nul}"};
+    static const char *const bad[] = {"",
+                                      "{",
+                                      "[]",
+                                      "{\"a\"}",
+                                      "{\"a\":}",
+                                      "{\"a\":1,}",
+                                      "{\"a\":1}x",
+                                      "{a:1}",
+                                      "{\"a\":01}",
+                                      "{\"a\":1.}",
+                                      "{\"a\":.5}",
+                                      "{\"a\":+1}",
+                                      "{\"a\":NaN}",
+                                      "{\"a\":1e999}",
+                                      "{\"a\":\"x}",
+                                      "{\"a\":\"\\x\"}",
+                                      "{\"a\":\"\\ud800\"}",
+                                      "{\"a\":\"\\u00\"}",
+                                      "{\"a\":\"\t\"}",
+                                      "{\"a\":\"\xFF\"}",
+                                      "{\"a\":[1,]}",
+                                      "{\"a\":[\"x\"]}",
+                                      "{\"a\":{}}",
+                                      "{\"a\":1 \"b\":2}",
+                                      "{\"a\":1,\"a\":2}",
+                                      "{\"a\":tru}",
+                                      "{\"a\":\"\\u0000\"}",
+                                      "{\"a\":\"\\",
+                                      "{\"a\":nul}"};
     const int64_t blocks = bnf_mem_live_blocks();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         bnf_json_object *o = (bnf_json_object *)&blocks;

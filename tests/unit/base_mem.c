@@ -157,9 +157,9 @@ static void test_arena_without_memory(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_aligned_and_counted), cmocka_unit_test(test_zeroed),
-        cmocka_unit_test(test_impossible_sizes),    cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_fault_hits_the_nth),  cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_aligned_and_counted),  cmocka_unit_test(test_zeroed),
+        cmocka_unit_test(test_impossible_sizes),     cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_fault_hits_the_nth),   cmocka_unit_test(test_arena),
         cmocka_unit_test(test_arena_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,13 +78,33 @@ static void test_glob(void **unused)
         const char *pattern, *text;
         bool match;
     } cases[] = {
-        {"", "", true},           {"", "a", false},          {"abc", "abc", true},      {"abc", "abd", false},
-        {"*", "", true},          {"*", "a/b.c", true},      {"a*c", "abbbc", true},    {"a*c", "abbbd", false},
-        {"*.bias", "l1.bias", true}, {"*.bias", "bias", false}, {"a?c", "abc", true},   {"a?c", "ac", false},
-        {"*a*b*", "xxaxxbxx", true}, {"*a*b", "abab", true}, {"*a*b", "aba", false},    {"[a-c]x", "bx", true},
-        {"[a-c]x", "dx", false},  {"[!a-c]x", "dx", true},   {"[!a-c]x", "ax", false},  {"[]x]", "]", true},
-        {"[-a]", "-", true},      {"[a", "a", false},        {"\\*", "*", true},        {"\\*", "a", false},
-        {"a\\", "a\\", true},     {"conv[0-9].weight", "conv7.weight", true},           {"**", "abc", true},
+        {"", "", true},
+        {"", "a", false},
+        {"abc", "abc", true},
+        {"abc", "abd", false},
+        {"*", "", true},
+        {"*", "a/b.c", true},
+        {"a*c", "abbbc", true},
+        {"a*c", "abbbd", false},
+        {"*.bias", "l1.bias", true},
+        {"*.bias", "bias", false},
+        {"a?c", "abc", true},
+        {"a?c", "ac", false},
+        {"*a*b*", "xxaxxbxx", true},
+        {"*a*b", "abab", true},
+        {"*a*b", "aba", false},
+        {"[a-c]x", "bx", true},
+        {"[a-c]x", "dx", false},
+        {"[!a-c]x", "dx", true},
+        {"[!a-c]x", "ax", false},
+        {"[]x]", "]", true},
+        {"[-a]", "-", true},
+        {"[a", "a", false},
+        {"\\*", "*", true},
+        {"\\*", "a", false},
+        {"a\\", "a\\", true},
+        {"conv[0-9].weight", "conv7.weight", true},
+        {"**", "abc", true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(bnf_glob_match(cases[i].pattern, cases[i].text), cases[i].match);
@@ -103,8 +123,9 @@ static void assert_round_trip(double v)
 static void test_reals_read_back(void **unused)
 {
     (void)unused;
-    static const double special[] = {0.0,      -0.0,     1.0,     0.1,        1.0 / 3, DBL_MAX, DBL_MIN, DBL_TRUE_MIN,
-                                     -DBL_MAX, INFINITY, -INFINITY, 123456789.0, 1e22,    5e-324,  1e15,    0.3};
+    static const double special[] = {0.0,     -0.0,         1.0,      0.1,      1.0 / 3,   DBL_MAX,
+                                     DBL_MIN, DBL_TRUE_MIN, -DBL_MAX, INFINITY, -INFINITY, 123456789.0,
+                                     1e22,    5e-324,       1e15,     0.3};
     for (size_t i = 0; i < sizeof special / sizeof *special; i++)
         assert_round_trip(special[i]);
     const bnf_philox_key key = bnf_philox_key_make(8, BNF_STREAM_TEST);
@@ -144,7 +165,8 @@ static void test_parse(void **unused)
     (void)unused;
     double r;
     int64_t i;
-    static const char *const bad_reals[] = {"", " 1", "1 ", "0x10", "1,5", "abc", "1e", "--1", "infinity", "1e400", ".", "nano"};
+    static const char *const bad_reals[] = {"",   " 1",  "1 ",       "0x10",  "1,5", "abc",
+                                            "1e", "--1", "infinity", "1e400", ".",   "nano"};
     for (size_t k = 0; k < sizeof bad_reals / sizeof *bad_reals; k++)
         assert_false(bnf_parse_real(bad_reals[k], &r));
     assert_true(bnf_parse_real("-1.5e3", &r) && r == -1500.0);
@@ -166,8 +188,9 @@ static void test_utf8(void **unused)
     assert_int_equal(bnf_utf8_next("\xC3\xA4", 2), 2);
     assert_int_equal(bnf_utf8_next("\xE2\x82\xAC", 3), 3);
     assert_int_equal(bnf_utf8_next("\xF0\x9F\x98\x80", 4), 4);
-    static const char *const bad[] = {"\x80", "\xC3", "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80",
-                                      "\xF0\x80\x80\x80", "\xFF", "\xE2\x82"};
+    static const char *const bad[] = {
+        "\x80", "\xC3",    "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF0\x80\x80\x80",
+        "\xFF", "\xE2\x82"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(bnf_utf8_next(bad[i], strlen(bad[i])), 0);
     assert_int_equal(bnf_utf8_next("a", 0), 0);
