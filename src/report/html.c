@@ -315,7 +315,7 @@ bnf_status bnf_html_finish(bnf_html *h, char **text)
     put_head(h, &page);
     bnf_buf_puts(&page, "<body>\n<main>\n");
     put_header(h, &page);
-    bnf_buf_append(&page, h->body.data, h->body.size);
+    bnf_buf_append(&page, bnf_buf_text(&h->body), h->body.size);
     if (h->in_charts)
         bnf_buf_puts(&page, "</div>\n");
     if (h->in_section)

@@ -91,7 +91,7 @@ static void write_text(bnf_buf *text)
 {
     if (text->status != BNF_OK)
         trace.out_of_memory = true;
-    else if (fwrite(text->data, 1, text->size, trace.file) != text->size && trace.error == 0)
+    else if (fwrite(bnf_buf_text(text), 1, text->size, trace.file) != text->size && trace.error == 0)
         trace.error = errno != 0 ? errno : EIO;
     bnf_buf_release(text);
 }
