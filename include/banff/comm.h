@@ -46,8 +46,9 @@ const bnf_comm *bnf_comm_self(void);
  * with bnf_comm_destroy; NULL if `comm` is. */
 bnf_status bnf_comm_dup(const bnf_comm *comm, bnf_comm **copy);
 
-/* Ranks with the same `color` >= 0 form a new communicator, ordered by (key, rank). A rank with color -1 joins none: its
- * *part is NULL and may not be passed on, since that would mean "this process alone". Collective. [out] part owned. */
+/* Ranks with the same `color` >= 0 form a new communicator, ordered by (key, rank). A rank with color -1 joins
+ * none: its *part is NULL and may not be passed on, since that would mean "this process alone". Collective. [out]
+ * part owned. */
 bnf_status bnf_comm_split(const bnf_comm *comm, int color, int key, bnf_comm **part);
 
 /* Ranks that share memory, that is, one communicator per host. Collective. [out] part owned. */

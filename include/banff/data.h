@@ -2,7 +2,7 @@
  *
  * A set is one HDF5 file:
  *
- *   /                attributes  format_version, source, checksum; mean[C], std[C] of the training images in [0,1] units
+ *   /                attributes  format_version, source, checksum; mean[C], std[C] of the training images, in [0,1]
  *   /train           attributes  classes (list of names), checksum
  *   /train/images    [N,H,W,C]   u8 (0..255), or f32 in units of its own
  *   /train/labels    [N]         i32, 0 <= label < number of classes
@@ -50,9 +50,9 @@ typedef struct bnf_dataset_info {
     const double *mean, *std;       /* [c], of the training images; u8 images in units of 255 */
 } bnf_dataset_info;
 
-/* Opens a split. Not collective: every rank opens its own. Checks types, shapes, that labels and images match in number and
- * that every label is in range. [out] dataset owned, release with bnf_dataset_close.
- * Errors: BNF_ERR_IO, BNF_ERR_FORMAT (names file and dataset), BNF_ERR_MEMORY. */
+/* Opens a split. Not collective: every rank opens its own. Checks types, shapes, that labels and images match in
+ * number and that every label is in range. [out] dataset owned, release with bnf_dataset_close. Errors: BNF_ERR_IO,
+ * BNF_ERR_FORMAT (names file and dataset), BNF_ERR_MEMORY. */
 bnf_status bnf_dataset_open(const char *path, bnf_split split, bnf_dataset **dataset);
 void bnf_dataset_close(bnf_dataset *dataset); /* NULL is legal */
 
@@ -70,26 +70,26 @@ const int32_t *bnf_dataset_labels(const bnf_dataset *dataset);
  * BNF_ERR_NUMERIC (an f32 image holds NaN or infinity: the message names file and image). */
 bnf_status bnf_dataset_read(const bnf_dataset *dataset, int64_t count, const int64_t *index, void *images);
 
-/* Reads all images into memory, from where bnf_dataset_read takes them from now on. Fine to call again. Not thread-safe.
- * Errors: as bnf_dataset_read, and BNF_ERR_MEMORY. */
+/* Reads all images into memory, from where bnf_dataset_read takes them from now on. Fine to call again. Not
+ * thread-safe. Errors: as bnf_dataset_read, and BNF_ERR_MEMORY. */
 bnf_status bnf_dataset_hold(bnf_dataset *dataset);
 
 /* [out] sum  of images and labels in sample order; does not depend on the number of ranks, chunks or compression.
  * Collective over comm (each rank reads its part); every rank returns the same success or failure. */
 bnf_status bnf_dataset_checksum(const bnf_dataset *dataset, const bnf_comm *comm, uint64_t *sum);
 
-/* Ok if the checksum that the file states for this split is that of its content; BNF_ERR_FORMAT if not or if it states none.
- * Collective over comm. */
+/* Ok if the checksum that the file states for this split is that of its content; BNF_ERR_FORMAT if not or if it
+ * states none. Collective over comm. */
 bnf_status bnf_dataset_verify(const bnf_dataset *dataset, const bnf_comm *comm);
 
 /* ---- Importing ----
  *
  * All functions are collective over comm: every rank decodes a contiguous range of samples and all write together.
- * Content and checksum of the result do not depend on the number of ranks. The file is written under a temporary name
- * beside `path` and renamed at the end: after a failure `path` is what it was before (or, if only making the new name
- * durable failed, the complete new file). Every rank returns the same status; a rank without an error of its own has the
- * message of one that had.
- * Errors: BNF_ERR_FORMAT, BNF_ERR_IO (the message names the file), BNF_ERR_ARG, BNF_ERR_MEMORY. */
+ * Content and checksum of the result do not depend on the number of ranks. The file is written under a temporary
+ * name beside `path` and renamed at the end: after a failure `path` is what it was before (or, if only making the
+ * new name durable failed, the complete new file). Every rank returns the same status; a rank without an error of
+ * its own has the message of one that had. Errors: BNF_ERR_FORMAT, BNF_ERR_IO (the message names the file),
+ * BNF_ERR_ARG, BNF_ERR_MEMORY. */
 
 typedef struct bnf_import_output {
     const char *path;
@@ -145,8 +145,8 @@ typedef struct bnf_import_folder_options {
 bnf_status bnf_import_folder(const bnf_comm *comm, const bnf_import_folder_options *options,
                              const bnf_import_output *output, bnf_import_summary *summary);
 
-/* Generated pictures for tests and demonstrations: ten classes of shapes and gratings of random place, size, contrast and
- * noise. A pure function of the options. */
+/* Generated pictures for tests and demonstrations: ten classes of shapes and gratings of random place, size,
+ * contrast and noise. A pure function of the options. */
 typedef struct bnf_synth_shapes_options {
     int64_t count[BNF_SPLIT_COUNT]; /* train >= 1, test >= 0 */
     int64_t height, width;          /* at least 8 */

@@ -31,8 +31,8 @@ typedef struct bnf_arg {
     void *target; /* of the type of `kind`; holds the default before */
 } bnf_arg;
 
-/* Reads argv[1...]. positional: takes what is no option; NULL: there may be none. `--` ends the options.
- * Errors: BNF_ERR_CONFIG (unknown option: names the nearest; missing or mistyped value; an option twice that is no list). */
+/* Reads argv[1...]. positional: takes what is no option; NULL: there may be none. `--` ends the options. Errors:
+ * BNF_ERR_CONFIG (unknown option: names the nearest; missing or mistyped value; an option twice that is no list). */
 bnf_status bnf_args_parse(const bnf_arg *args, int count, int argc, char **argv, bnf_arg_list *positional);
 
 /* Prints "usage: banff <synopsis>", the text `about` and the options. */

@@ -4,8 +4,8 @@
 
 #include <banff/data.h>
 
-/* Sum, modulo 2^64, of one hash per sample over (XXH3-64 of the image's bytes, its index in the split, its label). Sums of
- * disjoint ranges add up to the sum of the whole; exchanging two samples changes it. */
+/* Sum, modulo 2^64, of one hash per sample over (XXH3-64 of the image's bytes, its index in the split, its label).
+ * Sums of disjoint ranges add up to the sum of the whole; exchanging two samples changes it. */
 uint64_t bnf_digest_samples(const void *images, int64_t sample_bytes, const int32_t *labels, int64_t first,
                             int64_t count);
 

@@ -14,9 +14,9 @@ typedef struct bnf_folder_scan {
     int64_t ignored;                  /* files whose names are not those of pictures; hidden files are not counted */
 } bnf_folder_scan;
 
-/* Lists the pictures. Order: class by class (by the bytes of their names), then by the bytes of the path inside the class.
- * Not collective. Errors: BNF_ERR_IO (cannot list), BNF_ERR_FORMAT (no class folders, a class folder without pictures, a
- * test class that is no training class; the message names the folder), BNF_ERR_ARG, BNF_ERR_MEMORY. */
+/* Lists the pictures. Order: class by class (by the bytes of their names), then by the bytes of the path inside the
+ * class. Not collective. Errors: BNF_ERR_IO (cannot list), BNF_ERR_FORMAT (no class folders, a class folder without
+ * pictures, a test class that is no training class; the message names the folder), BNF_ERR_ARG, BNF_ERR_MEMORY. */
 bnf_status bnf_folder_scan_run(const bnf_import_folder_options *options, bnf_folder_scan *scan);
 
 /* Frees the content and zeroes the struct. */

@@ -8,8 +8,8 @@
 #define BNF_IMAGE_MAX_SIDE 65500               /* pixels: what libjpeg accepts */
 #define BNF_IMAGE_MAX_BYTES ((int64_t)1 << 30) /* decoded; larger files are refused, not decoded */
 
-/* pixels[h, w, c] u8, c = 1 (grey) or 3 (red, green, blue). Zero-initialise before first use; decoding into a used image
- * recycles its memory. */
+/* pixels[h, w, c] u8, c = 1 (grey) or 3 (red, green, blue). Zero-initialise before first use; decoding into a used
+ * image recycles its memory. */
 typedef struct bnf_image {
     int64_t h, w, c;
     uint8_t *pixels;
@@ -21,8 +21,8 @@ typedef struct bnf_image_extents {
     int64_t h, w, c;
 } bnf_image_extents;
 
-/* Sets the extents and makes room for the pixels, whose content is then undefined. Errors: BNF_ERR_FORMAT if the extents
- * are out of range (`name` is the file named in the message), BNF_ERR_MEMORY. */
+/* Sets the extents and makes room for the pixels, whose content is then undefined. Errors: BNF_ERR_FORMAT if the
+ * extents are out of range (`name` is the file named in the message), BNF_ERR_MEMORY. */
 bnf_status bnf_image_reserve(bnf_image *image, int64_t h, int64_t w, int64_t c, const char *name);
 
 /* Frees the pixels and zeroes the struct; legal on a zeroed image. */
@@ -33,15 +33,17 @@ void bnf_image_release(bnf_image *image);
 bnf_status bnf_image_probe(const uint8_t *bytes, size_t size, const char *name, bnf_image_extents *extents);
 
 /* Decodes. The format is told from the content, not from the name. Sixteen-bit samples are scaled to eight, palettes
- * expanded, an alpha channel is dropped, CMYK becomes RGB. Damage is an error, never a half-decoded picture: truncation,
- * a failed check sum, corrupt entropy-coded data. Errors as for bnf_image_probe, and BNF_ERR_MEMORY. Thread-safe. */
+ * expanded, an alpha channel is dropped, CMYK becomes RGB. Damage is an error, never a half-decoded picture:
+ * truncation, a failed check sum, corrupt entropy-coded data. Errors as for bnf_image_probe, and BNF_ERR_MEMORY.
+ * Thread-safe. */
 bnf_status bnf_image_decode(const uint8_t *bytes, size_t size, const char *name, bnf_image *image);
 
 /* Converts in place to c = 1 or 3 channels: grey is copied to each colour; colour becomes the luma of ITU-R BT.601,
  * rounded to nearest. Errors: BNF_ERR_MEMORY. */
 bnf_status bnf_image_set_channels(bnf_image *image, int64_t c);
 
-/* True if a file of this name is taken for a picture by the folder importer: .jpg .jpeg .png .pgm .ppm .pnm, any case. */
+/* True if a file of this name is taken for a picture by the folder importer: .jpg .jpeg .png .pgm .ppm .pnm, any
+ * case. */
 bool bnf_image_has_known_suffix(const char *name);
 
 #endif

@@ -1,5 +1,5 @@
-/* JPEG by libjpeg. The library ends the process on an error unless told otherwise: here every call runs inside one guarded
- * step, and its error exit jumps back to that step. */
+/* JPEG by libjpeg. The library ends the process on an error unless told otherwise: here every call runs inside one
+ * guarded step, and its error exit jumps back to that step. */
 #include "data/image_formats.h"
 
 #include <setjmp.h>
@@ -26,7 +26,8 @@ static _Noreturn void on_error(j_common_ptr info)
     longjmp(r->jump, 1);
 }
 
-/* libjpeg goes on after damaged data and only warns. Damage to the picture is an error here; oddities around it are not. */
+/* libjpeg goes on after damaged data and only warns. Damage to the picture is an error here; oddities around it are
+ * not. */
 static void on_message(j_common_ptr info, int level)
 {
     if (level >= 0)

@@ -1,4 +1,5 @@
-/* CIFAR-10 and CIFAR-100 in their binary form: records of one (two) label bytes and 3 x 32 x 32 pixels, plane by plane. */
+/* CIFAR-10 and CIFAR-100 in their binary form: records of one (two) label bytes and 3 x 32 x 32 pixels, plane by
+ * plane. */
 #include "base/fs.h"
 #include "base/mem.h"
 #include "comm/agree.h"

@@ -1,8 +1,8 @@
 /* data/loader.h - batches for training and evaluation, read and augmented ahead of time.
  *
- * The batch of step s is a pure function of (set, configuration, s): the global batch has `batch` samples, cut into `leaves`
- * leaves of batch / leaves; a rank loads the samples of its own leaves [leaf_lo, leaf_hi). Putting the parts of all ranks
- * behind one another gives the same batch for any number of ranks.
+ * The batch of step s is a pure function of (set, configuration, s): the global batch has `batch` samples, cut into
+ * `leaves` leaves of batch / leaves; a rank loads the samples of its own leaves [leaf_lo, leaf_hi). Putting the
+ * parts of all ranks behind one another gives the same batch for any number of ranks.
  *
  *   steps per epoch  floor(count / batch) with drop_tail, else ceil
  *   epoch            step / steps_per_epoch
@@ -54,9 +54,10 @@ typedef struct bnf_loader_stats {
 
 typedef struct bnf_loader bnf_loader;
 
-/* Not collective. `dataset` is borrowed until the loader is destroyed and may be shared with other loaders (it is read into
- * memory here if it is small enough, so create loaders of one dataset one after the other). The loader stands at step 0.
- * [out] loader owned, release with bnf_loader_destroy. Errors: BNF_ERR_CONFIG, BNF_ERR_MEMORY, and those of reading. */
+/* Not collective. `dataset` is borrowed until the loader is destroyed and may be shared with other loaders (it is
+ * read into memory here if it is small enough, so create loaders of one dataset one after the other). The loader
+ * stands at step 0. [out] loader owned, release with bnf_loader_destroy. Errors: BNF_ERR_CONFIG, BNF_ERR_MEMORY, and
+ * those of reading. */
 bnf_status bnf_loader_create(bnf_dataset *dataset, const bnf_loader_config *config, bnf_loader **loader);
 
 /* Stops the thread. NULL is legal. */
@@ -67,9 +68,9 @@ int64_t bnf_loader_steps_per_epoch(const bnf_loader *loader);
 /* The next batch will be that of `step` >= 0. Forgets an earlier error. */
 void bnf_loader_seek(bnf_loader *loader, int64_t step);
 
-/* The batch of the next step. [out] batch borrowed until the next call on this loader. Does not allocate. Errors: those of
- * bnf_dataset_read, with the step in the message; the same again until bnf_loader_seek. Not collective: ranks agree by
- * themselves. */
+/* The batch of the next step. [out] batch borrowed until the next call on this loader. Does not allocate. Errors:
+ * those of bnf_dataset_read, with the step in the message; the same again until bnf_loader_seek. Not collective:
+ * ranks agree by themselves. */
 bnf_status bnf_loader_next(bnf_loader *loader, const bnf_batch **batch);
 
 /* [out] stats so far. */

@@ -15,10 +15,10 @@ typedef struct bnf_resizer {
 
 void bnf_resizer_release(bnf_resizer *resizer);
 
-/* Scales src[h, w, c] u8 to dst[out_h, out_w, c] u8 with a triangle filter: bilinear interpolation when enlarging, and as
- * wide as the source pixels that one target pixel covers when shrinking (so that nothing aliases). The sums are in
- * integers with weights of 2^-14: the same on every machine, constant pictures stay constant, and the same size is a copy.
- * [out] dst  room for out_h * out_w * c bytes, not overlapping src. Errors: BNF_ERR_MEMORY. */
+/* Scales src[h, w, c] u8 to dst[out_h, out_w, c] u8 with a triangle filter: bilinear interpolation when enlarging,
+ * and as wide as the source pixels that one target pixel covers when shrinking (so that nothing aliases). The sums
+ * are in integers with weights of 2^-14: the same on every machine, constant pictures stay constant, and the same
+ * size is a copy. [out] dst  room for out_h * out_w * c bytes, not overlapping src. Errors: BNF_ERR_MEMORY. */
 bnf_status bnf_image_resize(bnf_resizer *resizer, const bnf_image *src, bnf_resize_mode mode, int64_t out_h,
                             int64_t out_w, uint8_t *dst);
 

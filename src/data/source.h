@@ -1,7 +1,8 @@
 /* data/source.h - where the samples of an import come from.
  *
- * An importer is a source: it knows how many samples of one size it has and reads any range of them. import.c does the rest
- * (ranges of ranks, statistics, checksum, writing). A new importer is one file with a function that makes a source. */
+ * An importer is a source: it knows how many samples of one size it has and reads any range of them. import.c does
+ * the rest (ranges of ranks, statistics, checksum, writing). A new importer is one file with a function that makes a
+ * source. */
 #ifndef BNF_DATA_SOURCE_H
 #define BNF_DATA_SOURCE_H
 
@@ -38,14 +39,15 @@ bnf_status bnf_source_describe(bnf_source *source, const char *format, ...) __at
 /* Frees names and description: what every destroy function ends with. */
 void bnf_source_release(bnf_source *source);
 
-/* Sources. [out] source owned, release with source->destroy; NULL after an error. Collective over comm; every rank returns
- * the same success or failure. */
+/* Sources. [out] source owned, release with source->destroy; NULL after an error. Collective over comm; every rank
+ * returns the same success or failure. */
 bnf_status bnf_source_idx(const bnf_comm *comm, const bnf_import_idx_options *options, bnf_source **source);
 bnf_status bnf_source_cifar(const bnf_comm *comm, const bnf_import_cifar_options *options, bnf_source **source);
 bnf_status bnf_source_folder(const bnf_comm *comm, const bnf_import_folder_options *options, bnf_source **source);
 bnf_status bnf_source_shapes(const bnf_comm *comm, const bnf_synth_shapes_options *options, bnf_source **source);
 
-/* Reads the source out into a file and destroys it, whatever the result. Collective over comm. See banff/data.h, Importing. */
+/* Reads the source out into a file and destroys it, whatever the result. Collective over comm. See banff/data.h,
+ * Importing. */
 bnf_status bnf_import_run(const bnf_comm *comm, bnf_source *source, const bnf_import_output *output,
                           bnf_import_summary *summary);
 

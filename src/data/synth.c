@@ -1,5 +1,5 @@
-/* The source of generated pictures: shapes and gratings. Only integers and the four basic operations of double enter, so a
- * picture is the same on every machine. */
+/* The source of generated pictures: shapes and gratings. Only integers and the four basic operations of double
+ * enter, so a picture is the same on every machine. */
 #include "base/mem.h"
 #include "base/philox.h"
 #include "comm/agree.h"

@@ -113,6 +113,15 @@ static void convert_u8(const bnf_transform *t, const uint8_t *src, int64_t count
             x[i] = t->table[src[i]];
         return;
     }
+    if (t->c == 3 && src) {
+        const float *red = t->table, *green = red + 256, *blue = green + 256;
+        for (int64_t i = 0; i < 3 * count; i += 3) {
+            x[i] = red[src[i]];
+            x[i + 1] = green[src[i + 1]];
+            x[i + 2] = blue[src[i + 2]];
+        }
+        return;
+    }
     if (!src)
         src = black;
     for (int64_t i = 0; i < count; i++, src += stride)

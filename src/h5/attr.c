@@ -246,8 +246,10 @@ static bnf_status read_variable_strings(const found *f, bnf_h5_names *values)
     BNF_TRY(bnf_calloc((size_t)f->count + 1, sizeof *text, "attribute", &text));
     BNF_H5_ID type = H5Tcopy(f->type);
     bnf_status status = BNF_OK;
+    bnf_h5_expect_heaps(true);
     if (type < 0 || (f->count && H5Aread(f->attr, type, text) < 0))
         status = fail_attr(f, "cannot be read");
+    bnf_h5_expect_heaps(false);
     for (int64_t i = 0; i < f->count && status == BNF_OK; i++)
         status = bnf_h5_names_add(values, text[i] ? text[i] : "");
     for (int64_t i = 0; i < f->count; i++)

@@ -264,6 +264,11 @@ static bnf_status open_dataset(bnf_h5_dataset *d)
 bnf_status bnf_h5_dataset_open(bnf_h5_file *file, const char *name, bnf_h5_dataset **dataset)
 {
     BNF_H5_LOCKED();
+    return h5_dataset_open(file, name, dataset);
+}
+
+bnf_status h5_dataset_open(bnf_h5_file *file, const char *name, bnf_h5_dataset **dataset)
+{
     bnf_h5_dataset *d = NULL;
     BNF_TRY(new_dataset(file, name, &d));
     bnf_status status = open_dataset(d);
@@ -281,6 +286,11 @@ bnf_status bnf_h5_dataset_close(bnf_h5_dataset *dataset)
     if (!dataset)
         return BNF_OK;
     BNF_H5_LOCKED();
+    return h5_dataset_close(dataset);
+}
+
+bnf_status h5_dataset_close(bnf_h5_dataset *dataset)
+{
     bnf_h5_file *file = dataset->file;
     bnf_status status = BNF_OK;
     if (H5Dclose(dataset->id) < 0)

@@ -40,6 +40,9 @@ bnf_status bnf_h5_file_new(const char *path, const bnf_comm *comm, bnf_h5_file *
 
 void bnf_h5_file_free(bnf_h5_file *f)
 {
+    for (int64_t i = 0; i < f->written_room; i++)
+        bnf_free(f->written[i].dataset);
+    bnf_free(f->written);
     bnf_free(f->path);
     bnf_free(f);
 }
@@ -66,11 +69,18 @@ static bnf_status check_readable(const char *path)
 bnf_status bnf_h5_file_open(const char *path, bnf_h5_file **file)
 {
     BNF_H5_LOCKED();
+    return h5_file_open(path, file);
+}
+
+bnf_status h5_file_open(const char *path, bnf_h5_file **file)
+{
     BNF_TRY(check_readable(path));
     bnf_h5_file *f = NULL;
     BNF_TRY(bnf_h5_file_new(path, NULL, &f));
     BNF_H5_ID list = bnf_h5_access_list(H5F_LIBVER_EARLIEST);
-    f->id = list < 0 ? H5I_INVALID_HID : H5Fopen(path, H5F_ACC_RDONLY, list);
+    hid_t driver = bnf_h5_posix_driver();
+    if (list >= 0 && driver >= 0 && H5Pset_driver(list, driver, NULL) >= 0)
+        f->id = H5Fopen(path, H5F_ACC_RDONLY, list);
     if (f->id < 0) {
         bnf_status status = bnf_h5_fail(BNF_ERR_FORMAT, "'%s' is not a sound HDF5 file", path);
         bnf_h5_file_free(f);
@@ -173,6 +183,8 @@ bnf_status bnf_h5_file_close(bnf_h5_file *file)
         status = sync_path(file->path);
     if (to_disk)
         status = bnf_h5_agree(file, status);
+    if (file->comm && status == BNF_OK)
+        status = bnf_h5_agree(file, bnf_h5_read_back(file));
     bnf_h5_file_free(file);
     return status;
 }

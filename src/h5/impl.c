@@ -10,23 +10,26 @@
 #include <string.h>
 
 static pthread_mutex_t h5_mutex = PTHREAD_MUTEX_INITIALIZER;
-static bool h5_started;   /* under h5_mutex */
-static bool h5_under_mpi; /* under h5_mutex */
+static bool h5_started; /* under h5_mutex */
 
 bnf_h5_guard bnf_h5_lock(void)
 {
     pthread_mutex_lock(&h5_mutex);
     if (!h5_started) {
-        /* Files are closed by their owners. What a failed close left behind must not be flushed again at exit. */
-        H5dont_atexit();
-        BNF_ASSERT(H5open() >= 0);
+        BNF_ASSERT(H5dont_atexit() >= 0 && H5open() >= 0);
         BNF_ASSERT(H5Eset_auto2(H5E_DEFAULT, NULL, NULL) >= 0);
-        int initialized = 0;
-        MPI_Initialized(&initialized);
-        h5_under_mpi = initialized != 0;
         h5_started = true;
     }
+    (void)bnf_h5_take_driver_failure();
     return (bnf_h5_guard){0};
+}
+
+/* HDF5 starts before main, and so before MPI: if it starts later, it makes MPI_Finalize close what is open, and what a close that
+ * failed (a full disk) left behind crashes there, in 1.10. For the same reason there is nothing to be done at exit: files
+ * are closed by their owners. */
+__attribute__((constructor)) static void start_before_mpi(void)
+{
+    BNF_H5_LOCKED();
 }
 
 void bnf_h5_unlock(bnf_h5_guard *guard)
@@ -35,15 +38,9 @@ void bnf_h5_unlock(bnf_h5_guard *guard)
     pthread_mutex_unlock(&h5_mutex);
 }
 
-bool bnf_h5_started_under_mpi(void)
-{
-    return h5_under_mpi;
-}
-
 /* The innermost entry of HDF5's error stack. */
 typedef struct innermost {
     char text[256];
-    bool system; /* the operating system refused */
 } innermost;
 
 static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *data)
@@ -55,7 +52,6 @@ static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *data)
     if (reason) { /* "... errno = 28, error message = 'No space left on device', buf = ...": the middle is what matters */
         reason += strlen(marker);
         int length = (int)strcspn(reason, "'");
-        in->system = strncmp(reason, "Success", 7) != 0;
         snprintf(in->text, sizeof in->text, "%.*s", length, reason);
         return 1;
     }
@@ -66,7 +62,7 @@ static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *data)
 
 bnf_status bnf_h5_fail(bnf_status code, const char *format, ...)
 {
-    innermost in = {"", false};
+    innermost in = {""};
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_innermost, &in);
     H5Eclear2(H5E_DEFAULT);
     char text[1024];
@@ -74,8 +70,9 @@ bnf_status bnf_h5_fail(bnf_status code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (code == BNF_ERR_FORMAT && in.system)
-        code = BNF_ERR_IO;
+    bnf_status driver = bnf_h5_take_driver_failure();
+    if (code == BNF_ERR_FORMAT && driver != BNF_OK)
+        code = driver;
     return bnf_fail(code, "%s%s%s", text, in.text[0] ? ": " : "", in.text);
 }
 

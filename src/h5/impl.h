@@ -7,6 +7,16 @@
 #include "h5/dataset.h"
 #include "h5/file.h"
 
+/* A block that this rank wrote into a parallel file. */
+typedef struct bnf_h5_written {
+    char *dataset;
+    bnf_dtype dtype;
+    int ndim;
+    int64_t start[BNF_H5_MAX_DIMS], count[BNF_H5_MAX_DIMS];
+    int64_t bytes;
+    uint64_t checksum;
+} bnf_h5_written;
+
 struct bnf_h5_file {
     hid_t id;
     char *path;
@@ -14,6 +24,8 @@ struct bnf_h5_file {
     bool writable;
     bool in_memory;
     int64_t open_datasets;
+    bnf_h5_written *written; /* [written_count], behind it zeros to written_room; parallel files alone */
+    int64_t written_count, written_room;
 };
 
 struct bnf_h5_dataset {
@@ -40,17 +52,23 @@ static inline void bnf_h5_id_release(hid_t *id)
 }
 #define BNF_H5_ID __attribute__((cleanup(bnf_h5_id_release))) hid_t
 
-/* Whether HDF5 was started after MPI_Init; a parallel file needs that. */
-bool bnf_h5_started_under_mpi(void);
-
-/* bnf_fail with ": <what HDF5 says was the innermost cause>" appended. A failing system call turns BNF_ERR_FORMAT into
- * BNF_ERR_IO. */
+/* bnf_fail with ": <what HDF5 says was the innermost cause>" appended. If reading failed because the operating system refused
+ * or memory ran out, the status is that instead of BNF_ERR_FORMAT. */
 bnf_status bnf_h5_fail(bnf_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Settings that all files share, to be released. Files on disk take the format of 1.10, where every piece of metadata has a
  * checksum, indices of chunks too; images in memory that of 1.8, whose superblock has no flags that HDF5 changes when it
  * hands out the image. Negative: HDF5 failed. */
 hid_t bnf_h5_access_list(H5F_libver_t format);
+
+/* HDF5's handle of the driver that files are read with (posix.c); not to be released. Negative: HDF5 failed. */
+hid_t bnf_h5_posix_driver(void);
+
+/* Why the driver last refused to read, and forgets it; BNF_OK if it did not since the lock was taken. */
+bnf_status bnf_h5_take_driver_failure(void);
+
+/* Tells the driver that what is read now is metadata and heaps of strings, nothing else, so that it checks heaps. */
+void bnf_h5_expect_heaps(bool expected);
 
 /* A file that is not open yet; its release. */
 bnf_status bnf_h5_file_new(const char *path, const bnf_comm *comm, bnf_h5_file **file);
@@ -59,6 +77,22 @@ void bnf_h5_file_free(bnf_h5_file *file);
 /* Whether the file can be written, asked of the operating system, whose reasons are clearer than HDF5's; `create` makes it
  * if there is none. */
 bnf_status bnf_h5_check_creatable(const char *path, bool create);
+
+/* Notes of what this rank writes into a parallel file; for other files these do nothing. reserve makes room for one note and is
+ * what can fail (BNF_ERR_MEMORY); then note_written takes it, unless the same block was written before, whose note it
+ * replaces. */
+bnf_status bnf_h5_note_reserve(const bnf_h5_dataset *dataset);
+void bnf_h5_note_written(const bnf_h5_dataset *dataset, const int64_t *start, const int64_t *count, const void *data);
+
+/* Reads what this rank wrote into a file that was closed, and compares. Errors: BNF_ERR_IO if it is not what was written. */
+bnf_status bnf_h5_read_back(const bnf_h5_file *file);
+
+/* The functions of the same names without bnf_, for callers that hold the lock. */
+bnf_status h5_file_open(const char *path, bnf_h5_file **file);
+bnf_status h5_dataset_open(bnf_h5_file *file, const char *name, bnf_h5_dataset **dataset);
+bnf_status h5_dataset_close(bnf_h5_dataset *dataset);
+bnf_status h5_dataset_read_slab(bnf_h5_dataset *dataset, bnf_dtype dtype, const int64_t *start, const int64_t *count,
+                                void *data);
 
 /* Agreement over the ranks of a parallel file; `local` itself for one process. */
 bnf_status bnf_h5_agree(const bnf_h5_file *file, bnf_status local);

@@ -87,6 +87,8 @@ static bool slab_select(const bnf_h5_dataset *d, const int64_t *start, const int
 static bnf_status write_slab(bnf_h5_dataset *d, const int64_t *start, const int64_t *count, const void *data,
                              bool together)
 {
+    if (!is_empty(d, count))
+        bnf_h5_note_written(d, start, count, data);
     slab s __attribute__((cleanup(slab_release))) = {H5I_INVALID_HID, H5I_INVALID_HID};
     BNF_H5_ID transfer = together ? H5Pcreate(H5P_DATASET_XFER) : H5P_DEFAULT;
     bool ready = slab_select(d, start, count, &s) && transfer >= 0;
@@ -98,6 +100,7 @@ static bnf_status write_slab(bnf_h5_dataset *d, const int64_t *start, const int6
     return BNF_OK;
 }
 
+/* Everything that can fail before anything is written. */
 static bnf_status check_write(const bnf_h5_dataset *d, bnf_dtype dtype, const int64_t *start, const int64_t *count,
                               const void *data)
 {
@@ -105,7 +108,7 @@ static bnf_status check_write(const bnf_h5_dataset *d, bnf_dtype dtype, const in
     BNF_TRY(check_dtype(d, dtype, BNF_ERR_ARG));
     BNF_TRY(check_slab(d, start, count));
     BNF_ASSERT(data || is_empty(d, count));
-    return BNF_OK;
+    return bnf_h5_note_reserve(d);
 }
 
 bnf_status bnf_h5_dataset_write_slab_all(bnf_h5_dataset *dataset, bnf_dtype dtype, const int64_t *start,
@@ -122,11 +125,11 @@ bnf_status bnf_h5_dataset_write_slab(bnf_h5_dataset *dataset, bnf_dtype dtype, c
                                      const int64_t *count, const void *data)
 {
     BNF_H5_LOCKED();
-    BNF_TRY(check_write(dataset, dtype, start, count, data));
     const bnf_h5_dataset_info *info = &dataset->info;
     if (dataset->file->comm && (info->deflate || info->shuffle || info->fletcher32))
         return bnf_fail(BNF_ERR_UNSUPPORTED, "file '%s', dataset '%s': ranks can write through filters only together",
                         dataset->file->path, dataset->name);
+    BNF_TRY(check_write(dataset, dtype, start, count, data));
     return write_slab(dataset, start, count, data, false);
 }
 
@@ -162,6 +165,12 @@ bnf_status bnf_h5_dataset_read_slab(bnf_h5_dataset *dataset, bnf_dtype dtype, co
                                     const int64_t *count, void *data)
 {
     BNF_H5_LOCKED();
+    return h5_dataset_read_slab(dataset, dtype, start, count, data);
+}
+
+bnf_status h5_dataset_read_slab(bnf_h5_dataset *dataset, bnf_dtype dtype, const int64_t *start, const int64_t *count,
+                                void *data)
+{
     BNF_TRY(check_dtype(dataset, dtype, BNF_ERR_FORMAT));
     BNF_TRY(check_slab(dataset, start, count));
     return read_slab(dataset, start, count, data);

@@ -37,6 +37,28 @@ typedef struct canvas {
     int top; /* of the plotting area */
 } canvas;
 
+/* Text that has to fit: at most `limit` characters, the last one an ellipsis if there were more. Returns how many. */
+static int put_fitting(bnf_buf *out, const char *text, int limit)
+{
+    size_t left = strlen(text), used = 0, kept = 0; /* kept: bytes of the first limit - 1 characters */
+    int n = 0;
+    for (; used < left && n < limit; n++) {
+        const size_t bytes = bnf_utf8_next(text + used, left - used);
+        kept = n < limit - 1 ? used + (bytes > 0 ? bytes : 1) : kept;
+        used += bytes > 0 ? bytes : 1;
+    }
+    bnf_buf part = {0};
+    bnf_buf_append(&part, text, used < left ? kept : left);
+    if (used < left)
+        bnf_buf_puts(&part, "\xE2\x80\xA6");
+    if (out != NULL)
+        bnf_html_escape(out, bnf_buf_text(&part));
+    if (out != NULL && part.status != BNF_OK)
+        out->status = part.status;
+    bnf_buf_release(&part);
+    return n;
+}
+
 static double transform(const bnf_html_axis *axis, double v)
 {
     return axis->log ? log10(v) : v;

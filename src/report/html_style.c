@@ -92,7 +92,7 @@ static const char charts[] =
     ".marks line{stroke:var(--soft);stroke-dasharray:2 3}\n"
     ".series{fill:var(--s);stroke:var(--s)}.hover{fill:var(--s);stroke:none}\n"
     ".series path{fill:none;stroke-width:2.1;stroke-linejoin:round;stroke-linecap:round}\n"
-    ".dense path{stroke-width:1.1;stroke-dasharray:none}\n"
+    ".series.dense path{stroke-width:1.2;stroke-dasharray:none}\n"
     ".series .dot{stroke:var(--card);stroke-width:1}\n"
     ".hover circle{fill-opacity:0}.hover circle:hover{fill-opacity:.45}\n"
     ".s1{--s:var(--c1)}.s2{--s:var(--c2)}.s3{--s:var(--c3)}.s4{--s:var(--c4)}.s5{--s:var(--c5)}.s6{--s:var(--c6)}\n"

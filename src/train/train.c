@@ -315,7 +315,8 @@ bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_tra
     bnf_stop_restore();
     if (s != BNF_OK)
         bnf_log_error("%s", bnf_error_message());
-    bnf_progress_finish(t.progress);
+    if (t.progress)
+        bnf_progress_finish(t.progress);
     bnf_status closed = bnf_folder_close(&t.folder);
     release(&t);
     return s != BNF_OK ? s : bnf_comm_agree(comm, closed);

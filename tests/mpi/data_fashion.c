@@ -1,4 +1,5 @@
-/* Fashion-MNIST as Debian packages it (dataset-fashion-mnist), imported by all ranks. Skipped where it is not installed. */
+/* Fashion-MNIST as Debian packages it (dataset-fashion-mnist), imported by all ranks. Skipped where it is not
+ * installed. */
 #include "unit/data_support.h"
 
 #include "data/loader.h"

@@ -1,4 +1,5 @@
-/* Importing on several ranks: the same content and checksum as on one; an error that one rank alone meets is everybody's. */
+/* Importing on several ranks: the same content and checksum as on one; an error that one rank alone meets is
+ * everybody's. */
 #include "unit/data_support.h"
 
 #include "comm/agree.h"

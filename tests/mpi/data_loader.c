@@ -1,5 +1,5 @@
-/* The union of what the ranks load is the same for any number of ranks: rank 0 gathers it and compares with a loader that
- * has all leaves. */
+/* The union of what the ranks load is the same for any number of ranks: rank 0 gathers it and compares with a loader
+ * that has all leaves. */
 #include "unit/data_support.h"
 
 #include "comm/tree.h"

@@ -8,6 +8,9 @@
 #include "h5/checksum.h"
 #include "h5/dataset.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 enum { ROWS = 67, HEIGHT = 5, WIDTH = 7, ROW = HEIGHT * WIDTH };
 
 static const bnf_comm *world;
@@ -246,6 +249,45 @@ static void independent_blocks(void **state)
     assert_ok(bnf_h5_file_close(file));
 }
 
+/* The disk is full for all ranks, or for the one that does the writing for the others: all learn of it when the file is closed
+ * at the latest, also where MPI-IO reports success, and the next file is fine. (MPI-IO itself prints to stderr here.) */
+static void full_disk(void **state)
+{
+    (void)state;
+    enum { MANY = 1 << 20 };
+    bnf_h5_file *file;
+    bnf_h5_dataset *x;
+    int64_t chunk[1] = {5000}, begin = (int64_t)MANY * rank / ranks, count = (int64_t)MANY * (rank + 1) / ranks - begin;
+    bnf_h5_storage packed = {chunk, 1, true, true}, plain = {chunk, 0, false, false};
+    const bnf_h5_storage *storage[] = {NULL, &plain, &packed};
+    unsigned char *data = malloc(MANY);
+    assert_non_null(data);
+    uint32_t seed = (uint32_t)rank;
+    for (int i = 0; i < MANY; i++)
+        data[i] = (unsigned char)next_random(&seed);
+    struct rlimit old, tight;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    tight = (struct rlimit){200000, old.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    for (int k = 0; k < 6; k++) {
+        assert_ok(bnf_h5_file_create_parallel(path, world, &file));
+        assert_ok(bnf_h5_dataset_create(file, "/x", BNF_U8, 1, (int64_t[]){MANY}, storage[k / 2], &x));
+        if (rank == 0 || k % 2)
+            assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+        bnf_error_clear();
+        bnf_status status = bnf_h5_dataset_write_slab_all(x, BNF_U8, &begin, &count, data, BNF_OK);
+        bnf_status closed = bnf_h5_dataset_close(x);
+        status = status == BNF_OK ? closed : status;
+        closed = bnf_h5_file_close(file);
+        status = status == BNF_OK ? closed : status;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+        assert_non_null(strstr(bnf_error_message(), path));
+        assert_all_fail(status, BNF_ERR_IO);
+    }
+    free(data);
+    write_and_check(NULL, 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +295,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_rank_writes_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(a_failure_is_everybodys, setup, teardown),
         cmocka_unit_test_setup_teardown(independent_blocks, setup, teardown),
+        cmocka_unit_test_setup_teardown(full_disk, setup, teardown),
     };
     if (bnf_comm_init(BNF_THREAD_MULTIPLE) != BNF_OK)
         return 99;

@@ -14,6 +14,7 @@ typedef struct bnf_case_values {
 typedef struct bnf_case_mode {
     bool packed; /* parameters and gradients in the kernel's layout where the case and the kernel want it */
     int inplace; /* input whose buffer output 0 takes, -1: none */
+    bool once;   /* a single run, for differences: nothing to compare with */
 } bnf_case_mode;
 
 /* Instance of the case in the given real type, two threads, shapes inferred. Returns infer's status. */
@@ -23,7 +24,7 @@ bnf_status bnf_case_inst(const bnf_op *op, const bnf_op_case *c, bnf_dtype real,
 void bnf_case_fill(const bnf_op *op, const bnf_op_case *c, bnf_case_values *in);
 void bnf_case_values_free(bnf_case_values *values);
 
-/* Runs `kernel` three times, two of them at once as threads 0 and 1, and asserts (cmocka) that all give the same bits, write all
+/* Runs `kernel` three times (unless mode.once), two of them at once as threads 0 and 1, and asserts (cmocka) that all give the same bits, write all
  * of their outputs and nothing beside them, and leave inputs alone. out->v[i] are the outputs. Returns false if the kernel
  * refuses the use. */
 bool bnf_case_run(const bnf_op_inst *inst, const bnf_kernel *kernel, bnf_case_mode mode, const bnf_case_values *in,

@@ -170,7 +170,7 @@ static double project(const struct gradient *g)
     bnf_case_values out = {.n = 1};
     double sum = 0.0;
     if (bnf_case_reference(g->op)) {
-        bnf_case_run(inst, bnf_case_reference(g->op), (bnf_case_mode){.inplace = -1}, &g->in, &out);
+        bnf_case_run(inst, bnf_case_reference(g->op), (bnf_case_mode){.inplace = -1, .once = true}, &g->in, &out);
     } else {
         assert_int_equal(bnf_alloc(bnf_desc_bytes(&inst->out[0]), "alias", &out.v[0]), BNF_OK);
         copy_input(inst, &g->in, out.v[0]);

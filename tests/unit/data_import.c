@@ -1,4 +1,5 @@
-/* Importing: what arrives in the file, and every error of the inputs: the message names the file, and no file is left. */
+/* Importing: what arrives in the file, and every error of the inputs: the message names the file, and no file is
+ * left. */
 #include "unit/data_support.h"
 
 #include "base/mem.h"

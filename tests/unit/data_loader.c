@@ -188,7 +188,8 @@ static void test_seek(void **state)
     }
 }
 
-/* The parts of the ranks, one behind the other, are the batch of one rank; parts without leaves or samples are legal. */
+/* The parts of the ranks, one behind the other, are the batch of one rank; parts without leaves or samples are
+ * legal. */
 static void test_leaves(void **state)
 {
     (void)state;

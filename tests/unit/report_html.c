@@ -376,6 +376,18 @@ static void test_write(void **unused)
     assert_int_equal(bnf_fs_remove(folder), BNF_OK);
 }
 
+/* Leaves a page for tests/e2e/report_browser.sh, which names the file. */
+static void test_sample_for_browser(void **unused)
+{
+    (void)unused;
+    const char *path = getenv("BNF_REPORT_SAMPLE");
+    if (path == NULL)
+        skip();
+    bnf_html *h = fill_page("A text of usual length, which may wrap", 1200);
+    assert_int_equal(bnf_html_write(h, path), BNF_OK);
+    bnf_html_destroy(h);
+}
+
 /* Whichever allocation fails: an error is returned, nothing leaks, nothing crashes. */
 static void test_no_memory(void **unused)
 {
@@ -404,7 +416,8 @@ int main(void)
         cmocka_unit_test(test_chart_points),    cmocka_unit_test(test_chart_gaps_and_emptiness),
         cmocka_unit_test(test_chart_dense),     cmocka_unit_test(test_certified),
         cmocka_unit_test(test_bars_and_tables), cmocka_unit_test(test_images),
-        cmocka_unit_test(test_write),           cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_write),           cmocka_unit_test(test_sample_for_browser),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -249,10 +249,12 @@ static void collect(const bnf_op_inst *inst, const bnf_kernel_plan *k, const str
     }
 }
 
-static void run_threads(const bnf_op_inst *inst, const bnf_kernel_plan *k, struct buffers *b)
+static void run_threads(const bnf_op_inst *inst, const bnf_kernel_plan *k, int runs, struct buffers *b)
 {
     bnf_run_ctx ctx = {.leaf = 1, .first_sample = 6, .seed = 42, .step = 3};
     k->kernel->run(inst, k, &ctx, b[0].in, b[0].out, b[0].scratch);
+    if (runs == 1)
+        return;
 #pragma omp parallel num_threads(THREADS)
     {
 #pragma omp for schedule(static, 1)
@@ -304,14 +306,15 @@ bool bnf_case_run(const bnf_op_inst *inst, const bnf_kernel *kernel, bnf_case_mo
     }
     if (s != BNF_OK)
         fail_msg("%s: create of kernel %s: %s", inst->op->name, kernel->name, bnf_error_message());
-    for (int t = 0; t < 1 + THREADS; t++)
+    const int runs = mode.once ? 1 : 1 + THREADS;
+    for (int t = 0; t < runs; t++)
         buffers_open(&use, &k, mode.inplace, in, &b[t]);
-    run_threads(&use, &k, b);
-    for (int t = 1; t < 1 + THREADS; t++)
+    run_threads(&use, &k, runs, b);
+    for (int t = 1; t < runs; t++)
         check_buffers(&use, &k, &b[0], &b[t]);
     check_inputs(&use, &k, &b[0], in);
     collect(&use, &k, &b[0], out);
-    for (int t = 0; t < 1 + THREADS; t++)
+    for (int t = 0; t < runs; t++)
         buffers_close(&use, &b[t]);
     if (kernel->destroy)
         kernel->destroy(&k);
