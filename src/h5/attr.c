@@ -227,15 +227,14 @@ static bnf_status read_fixed_strings(const found *f, bnf_h5_names *values)
     if (f->count && H5Aread(f->attr, f->type, block) < 0)
         status = fail_attr(f, "cannot be read");
     bool spaces = H5Tget_strpad(f->type) == H5T_STR_SPACEPAD;
-    for (int64_t i = f->count - 1; i >= 0 && status == BNF_OK;
-         i--) { /* last first: the zero may fall on the next one */
-        char *text = block + (size_t)i * width;
+    for (int64_t i = 0; i < f->count && status == BNF_OK; i++) {
+        char *text = block + (size_t)i * width, next = text[width];
         text[width] = '\0';
         for (size_t n = strlen(text); spaces && n && text[n - 1] == ' '; n--)
             text[n - 1] = '\0';
+        status = bnf_h5_names_add(values, text);
+        text[width] = next; /* the first character of the next string */
     }
-    for (int64_t i = 0; i < f->count && status == BNF_OK; i++)
-        status = bnf_h5_names_add(values, block + (size_t)i * width);
     bnf_free(block);
     return status;
 }
