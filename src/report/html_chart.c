@@ -13,15 +13,9 @@
 #include <string.h>
 
 enum { WIDTH = 480, HEIGHT = 300, LEFT = 56, RIGHT = 16, TOP = 30, BOTTOM = 46, MARK_ROW = 18 };
-enum {
-    DENSE_POINTS = 800,
-    PIECES = 400,
-    HOVER_POINTS = 40,
-    TABLE_POINTS = 25,
-    WANTED_X = 6,
-    WANTED_Y = 5,
-    NUMBER_BYTES = 32
-};
+enum { DENSE_POINTS = 800, PIECES = 400, HOVER_POINTS = 40, TABLE_POINTS = 25 };
+enum { WANTED_X = 6, WANTED_Y = 5, NUMBER_BYTES = 32 };
+enum { LABEL_LIMIT = 50, MARK_LIMIT = 18 }; /* characters */
 
 /* One axis on the picture. */
 typedef struct scale {
@@ -37,26 +31,36 @@ typedef struct canvas {
     int top; /* of the plotting area */
 } canvas;
 
-/* Text that has to fit: at most `limit` characters, the last one an ellipsis if there were more. Returns how many. */
-static int put_fitting(bnf_buf *out, const char *text, int limit)
+/* How many characters of a text are shown where at most `limit` fit, and how many bytes they have. */
+static int fitting(const char *text, int limit, size_t *bytes)
 {
-    size_t left = strlen(text), used = 0, kept = 0; /* kept: bytes of the first limit - 1 characters */
+    const size_t size = strlen(text);
     int n = 0;
-    for (; used < left && n < limit; n++) {
-        const size_t bytes = bnf_utf8_next(text + used, left - used);
-        kept = n < limit - 1 ? used + (bytes > 0 ? bytes : 1) : kept;
-        used += bytes > 0 ? bytes : 1;
+    *bytes = 0;
+    for (; *bytes < size && n < limit; n++) {
+        const size_t step = bnf_utf8_next(text + *bytes, size - *bytes);
+        *bytes += step > 0 ? step : 1; /* a broken byte is shown as one character */
     }
-    bnf_buf part = {0};
-    bnf_buf_append(&part, text, used < left ? kept : left);
-    if (used < left)
-        bnf_buf_puts(&part, "\xE2\x80\xA6");
-    if (out != NULL)
-        bnf_html_escape(out, bnf_buf_text(&part));
-    if (out != NULL && part.status != BNF_OK)
-        out->status = part.status;
-    bnf_buf_release(&part);
     return n;
+}
+
+/* A text that is cut, with an ellipsis, where it does not fit. */
+static void put_fitting(bnf_buf *out, const char *text, int limit)
+{
+    size_t all = 0, part = 0;
+    fitting(text, limit, &all);
+    if (text[all] == '\0') {
+        bnf_html_escape(out, text);
+        return;
+    }
+    bnf_buf copy = {0};
+    fitting(text, limit - 1, &part);
+    bnf_buf_append(&copy, text, part);
+    bnf_buf_puts(&copy, "\xE2\x80\xA6");
+    bnf_html_escape(out, bnf_buf_text(&copy));
+    if (copy.status != BNF_OK)
+        out->status = copy.status;
+    bnf_buf_release(&copy);
 }
 
 static double transform(const bnf_html_axis *axis, double v)
@@ -157,12 +161,12 @@ static void draw_axes(const canvas *c)
     bnf_buf_puts(c->out, "</g>\n");
     if (c->chart->y.label != NULL) {
         bnf_buf_puts(c->out, "<text class=\"ly\" x=\"0\" y=\"13\">");
-        bnf_html_escape(c->out, c->chart->y.label);
+        put_fitting(c->out, c->chart->y.label, LABEL_LIMIT);
         bnf_buf_puts(c->out, "</text>\n");
     }
     if (c->chart->x.label != NULL) {
         bnf_buf_printf(c->out, "<text class=\"lx\" x=\"%.1f\" y=\"%d\">", right, HEIGHT - 5);
-        bnf_html_escape(c->out, c->chart->x.label);
+        put_fitting(c->out, c->chart->x.label, LABEL_LIMIT);
         bnf_buf_puts(c->out, "</text>\n");
     }
 }
@@ -170,6 +174,13 @@ static void draw_axes(const canvas *c)
 static bool mark_visible(const canvas *c, const bnf_html_mark *mark)
 {
     return isfinite(mark->x) && mark->x >= c->x.ticks.min && mark->x <= c->x.ticks.max;
+}
+
+/* Half the width of a mark's label, at the larger text size. */
+static double mark_half_width(const bnf_html_mark *mark)
+{
+    size_t bytes = 0;
+    return 4.5 * fitting(mark->label, MARK_LIMIT, &bytes) + 3.0;
 }
 
 /* Which row of labels (0 is the lower) mark i is in: the second if it would touch its left neighbour in the first. */
@@ -181,7 +192,7 @@ static int mark_row(const canvas *c, int i)
         const bnf_html_mark *mark = &c->chart->marks[k];
         if (!mark_visible(c, mark))
             continue;
-        const double x = place(&c->x, mark->x), half = 4.5 * (double)strlen(mark->label) + 3.0;
+        const double x = place(&c->x, mark->x), half = mark_half_width(mark);
         row = x - half < end ? 1 : 0;
         if (row == 0)
             end = x + half;
@@ -211,9 +222,10 @@ static void draw_marks(const canvas *c)
         const double text_y = c->top - 6 - mark_row(c, i) * MARK_ROW;
         bnf_buf_printf(c->out, "<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%d\"/>", x, x, text_y + 3,
                        HEIGHT - BOTTOM);
-        const char *anchor = x > WIDTH - RIGHT - 20 ? "end" : "middle";
+        const double half = mark_half_width(mark);
+        const char *anchor = x + half > WIDTH ? "end" : x - half < 0.0 ? "start" : "middle";
         bnf_buf_printf(c->out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", x, text_y, anchor);
-        bnf_html_escape(c->out, mark->label);
+        put_fitting(c->out, mark->label, MARK_LIMIT);
         bnf_buf_puts(c->out, "</text>");
     }
     bnf_buf_puts(c->out, "</g>\n");
