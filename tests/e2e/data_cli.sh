@@ -73,5 +73,6 @@ refuse "truncated picture on 3 ranks" "$work/set/empty/1.pgm" mpirun -n 3 "$banf
 refuse "unwritable output on 2 ranks" "/no/such/place/d.h5" mpirun -n 2 "$banff" synth shapes --out /no/such/place/d.h5
 head -c 3000 "$work/a.h5" >"$work/cut.h5"
 refuse "truncated set" "$work/cut.h5" "$banff" inspect "$work/cut.h5"
-[ -z "$(ls "$work" | grep -e '\.tmp' -e '^d\.h5')" ] || { echo "FAILED: files left: $(ls "$work")"; failed=1; }
+left=$(find "$work" -name '*.tmp' -o -name 'd.h5')
+[ -z "$left" ] || { echo "FAILED: files left: $left"; failed=1; }
 exit $failed
