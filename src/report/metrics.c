@@ -194,8 +194,8 @@ static bnf_status push_line(bnf_metrics_log *log, bnf_json_object *object)
 {
     if (log->count == log->capacity) {
         const int64_t capacity = log->capacity > 0 ? 2 * log->capacity : 64;
-        BNF_TRY(bnf_realloc((size_t)log->capacity * sizeof *log->lines, (size_t)capacity * sizeof *log->lines,
-                            "metrics", &log->lines));
+        const size_t bytes = sizeof(void *); /* of one element */
+        BNF_TRY(bnf_realloc((size_t)log->capacity * bytes, (size_t)capacity * bytes, "metrics", &log->lines));
         log->capacity = capacity;
     }
     log->lines[log->count++] = object;
