@@ -122,8 +122,10 @@ static H5FD_t *posix_open(const char *name, unsigned flags, hid_t access, haddr_
     (void)most;
     posix_file *f = NULL;
     struct stat info;
-    if (bnf_calloc(1, sizeof *f, "HDF5 file", &f) != BNF_OK)
+    if (bnf_calloc(1, sizeof *f, "HDF5 file", &f) != BNF_OK) {
+        refuse(BNF_ERR_MEMORY, "out of memory");
         return NULL;
+    }
     f->fd = open(name, O_RDONLY | O_CLOEXEC);
     if (f->fd < 0 || fstat(f->fd, &info) != 0) {
         refuse(BNF_ERR_IO, strerror(errno));
