@@ -3,6 +3,7 @@
 #include "base/simd.h"
 #include "ops/attr.h"
 #include "ops/infer.h"
+#include "ops/unary_simd.h"
 
 #include <math.h>
 #include <string.h>
@@ -51,7 +52,8 @@ static void unary_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in
     din[0] = bnf_emit(b, &bnf_op_unary_bwd, a, 2, args);
 }
 
-static const bnf_kernel unary_kernels[] = {{"ref", NULL, unary_run, NULL}, {0}};
+static const bnf_kernel unary_kernels[] = {
+    {"simd", bnf_unary_simd_create, bnf_unary_simd_run, NULL}, {"ref", NULL, unary_run, NULL}, {0}};
 const bnf_op bnf_op_unary = {.name = "unary",
                              .n_in_min = 1,
                              .n_in_max = 1,

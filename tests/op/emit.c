@@ -8,9 +8,12 @@
 
 #include "op/close.h"
 #include "op/immediate.h"
+#include "ops/attr.h"
 
 #include "base/mem.h"
+#include "base/philox.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -197,6 +200,65 @@ static void test_stop_gradient(void **state)
     assert_false(bnf_val_ok(din));
 }
 
+/* --- exp, sigmoid, tanh without the C library ---------------------------------------------------------------------------- */
+
+/* Where the vector code clamps, under- and overflows, it must still agree with the reference to a few units in the last place. */
+static void test_simd_extremes(void **state)
+{
+    (void)state;
+    static const float x[] = {0.0f,    -0.0f,    1e-40f,    -1e-40f, 1e-20f,  -1e-4f, 0.346f, -0.347f,
+                              9.99f,   -10.01f,  50.0f,     -87.0f,  -103.5f, 88.7f,  88.8f,  -200.0f,
+                              1000.0f, INFINITY, -INFINITY, NAN,     3e38f,   -3e38f};
+    enum { N = sizeof x / sizeof x[0] };
+    static const int64_t kinds[] = {BNF_UNARY_EXP, BNF_UNARY_SIGMOID, BNF_UNARY_TANH};
+    for (int k = 0; k < 3; k++) {
+        const bnf_unary_attr a = {.kind = kinds[k]};
+        const bnf_op *op = bnf_op_find("unary");
+        bnf_op_inst inst = {.op = op, .attr = &a, .n_in = 1, .n_out = 1, .in = {bnf_desc_1d(BNF_F32, N)}, .threads = 1};
+        bnf_kernel_plan plan = {.kernel = op->kernels};
+        const bnf_run_ctx ctx = {0};
+        float fast[N], slow[N];
+        assert_int_equal(op->infer(&inst), BNF_OK);
+        assert_string_equal(plan.kernel->name, "simd");
+        assert_int_equal(plan.kernel->create(&inst, &plan), BNF_OK);
+        plan.kernel->run(&inst, &plan, &ctx, (const void *[]){x}, (void *[]){fast}, NULL);
+        plan.kernel = op->kernels + 1;
+        plan.kernel->run(&inst, &plan, &ctx, (const void *[]){x}, (void *[]){slow}, NULL);
+        for (int i = 0; i < N; i++)
+            if (isnan(slow[i]))
+                assert_true(isnan(fast[i]));
+            else if (isinf(slow[i]))
+                assert_true(fast[i] == slow[i]);
+            else
+                assert_close(fast[i], slow[i], 5.0 * (FLT_EPSILON * fabs(slow[i]) + 0x1p-149));
+    }
+}
+
+/* Against the C library in f64: what ops/unary_simd.c promises, over the range where the functions bend. */
+static void test_simd_accuracy(void **state)
+{
+    (void)state;
+    enum { N = 20001 };
+    static float x[N], y[N];
+    static const int64_t kinds[] = {BNF_UNARY_EXP, BNF_UNARY_SIGMOID, BNF_UNARY_TANH};
+    const double ulps[] = {2.0, 2.0, 3.0};
+    for (int i = 0; i < N; i++)
+        x[i] = (float)((i - N / 2) * 1e-3);
+    for (int k = 0; k < 3; k++) {
+        const bnf_unary_attr a = {.kind = kinds[k]};
+        const bnf_op *op = bnf_op_find("unary");
+        bnf_op_inst inst = {.op = op, .attr = &a, .n_in = 1, .n_out = 1, .in = {bnf_desc_1d(BNF_F32, N)}, .threads = 1};
+        const bnf_kernel_plan plan = {.kernel = op->kernels};
+        const bnf_run_ctx ctx = {0};
+        assert_int_equal(op->infer(&inst), BNF_OK);
+        plan.kernel->run(&inst, &plan, &ctx, (const void *[]){x}, (void *[]){y}, NULL);
+        for (int i = 0; i < N; i++) {
+            const double z = x[i], want = k == 0 ? exp(z) : k == 1 ? 1.0 / (1.0 + exp(-z)) : tanh(z);
+            assert_close(y[i], want, want == 0.0 ? 0.0 : ulps[k] * ldexp(1.0, ilogb(want) - 23));
+        }
+    }
+}
+
 /* --- dropout ---------------------------------------------------------------------------------------------------------- */
 
 enum { SAMPLES = 8, PER_SAMPLE = 500 };
@@ -211,6 +273,22 @@ static void draw_mask(uint64_t seed, int64_t step, int64_t first_sample, uint32_
     bnf_immediate_set_layer(im, layer);
     bnf_val y = bnf_dropout(b, value(2, (int64_t[]){SAMPLES, PER_SAMPLE}, ones), 0.25);
     memcpy(mask, bnf_immediate_data(im, y), sizeof ones);
+}
+
+/* Element e of a sample survives if word e % 4 of block e / 4 of that sample, layer and step says so. */
+static void test_dropout_words(void **state)
+{
+    (void)state;
+    static float mask[SAMPLES * PER_SAMPLE];
+    b->training = true;
+    draw_mask(7, 3, 100, 5, mask);
+    const bnf_philox_key key = bnf_philox_key_layer(bnf_philox_key_make(7, BNF_STREAM_DROPOUT), 5);
+    for (int i = 0; i < SAMPLES * PER_SAMPLE; i++) {
+        const uint32_t e = (uint32_t)(i % PER_SAMPLE);
+        const bnf_philox_block block = bnf_philox(key, bnf_philox_counter(3, 100 + (uint64_t)(i / PER_SAMPLE), e / 4));
+        const bool keep = bnf_philox_unit_f32(block.v[e % 4]) >= 0.25f;
+        assert_close(mask[i], keep ? 1.0 / 0.75 : 0.0, 1e-7);
+    }
 }
 
 static void test_dropout(void **state)
@@ -269,9 +347,10 @@ static void test_errors_stick(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_unary),   CASE(test_extremes),      CASE(test_binary),       CASE(test_nan),
-        CASE(test_shapes),  CASE(test_labels),        CASE(test_batch),        CASE(test_normalize),
-        CASE(test_dropout), CASE(test_stop_gradient), CASE(test_errors_stick),
+        CASE(test_unary),         CASE(test_extremes),      CASE(test_binary),       CASE(test_nan),
+        CASE(test_shapes),        CASE(test_labels),        CASE(test_batch),        CASE(test_normalize),
+        CASE(test_dropout),       CASE(test_stop_gradient), CASE(test_errors_stick), CASE(test_dropout_words),
+        CASE(test_simd_extremes), CASE(test_simd_accuracy),
     };
     return cmocka_run_group_tests_name("emit functions", tests, NULL, NULL);
 }
