@@ -58,7 +58,7 @@ bnf_status bnf_comm_split_host(const bnf_comm *comm, bnf_comm **part);
 void bnf_comm_destroy(bnf_comm *comm);
 
 /* Ends all processes, at once, with an exit code. For when a rank cannot reach the next agreement. */
-_Noreturn void bnf_comm_abort(int exit_code);
+void bnf_comm_abort(int exit_code) __attribute__((noreturn));
 
 /* ---- who am I -------------------------------------------------------------------------------------------------- */
 

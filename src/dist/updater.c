@@ -1,5 +1,5 @@
 /* dist/updater.c - reduce to the owner, update, broadcast. */
-#include "dist/updater.h"
+#include <banff/dist.h>
 
 #include "base/assert.h"
 #include "base/clock.h"

@@ -2,7 +2,7 @@
 #ifndef BNF_TRAIN_RULE_H
 #define BNF_TRAIN_RULE_H
 
-#include "dist/updater.h"
+#include <banff/dist.h>
 #include "optim/optim_config.h"
 
 typedef struct bnf_rule {

@@ -7,7 +7,7 @@
 #ifndef BNF_TRAIN_STATE_H
 #define BNF_TRAIN_STATE_H
 
-#include "dist/updater.h"
+#include <banff/dist.h>
 #include "train/job.h"
 
 /* Writes the state after `step` finished steps and removes old checkpoints. Collective. Errors: those of ckpt/checkpoint.h, the same on

@@ -1,13 +1,23 @@
-/* dist/updater.h - one update path for plain and constrained parameters: gradients are reduced to the owner, the owner updates the raw weight and
+/* banff/dist.h - one update path for plain and constrained parameters: gradients are reduced to the owner, the owner updates the raw weight and
  * computes the effective one, owners broadcast.
  *
  * The owner of a parameter holds its raw weight, the optimiser's state and the reparametrisation; every rank holds the effective weight (in
  * bnf_params). All functions are collective over the communicator unless they say otherwise, and their results do not depend on the
  * number of ranks or threads. */
-#ifndef BNF_DIST_UPDATER_H
-#define BNF_DIST_UPDATER_H
+#ifndef BANFF_DIST_H
+#define BANFF_DIST_H
 
 #include <banff/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Gives every parameter to a rank such that the dearest rank has little more than its share: in descending order of cost, each to the rank with
+ * the least so far. Cost = the reparametrisation's flops plus the memory-bound update's. A function of the store and the number of ranks
+ * alone; results of training do not depend on it.
+ *   owner[bnf_params_count]  [out] */
+bnf_status bnf_owners_assign(const bnf_params *params, int ranks, int *owner);
 
 /* What the updater needs to know of an optimiser (src/optim is glued on in src/train). Thread-safe for different parameters. */
 typedef struct bnf_update_rule {
@@ -54,4 +64,7 @@ bnf_status bnf_updater_put(bnf_updater *updater, int param, int array, const voi
 /* After all arrays have been put: computes effective weights again and broadcasts them. Bits are those at the time of the gather. */
 bnf_status bnf_updater_restore(bnf_updater *updater);
 
+#ifdef __cplusplus
+}
+#endif
 #endif
