@@ -1,13 +1,13 @@
 /* ckpt/checkpoint.h - checkpoints: write so that a crash or a full disk never costs an older one, verify, read.
  *
- * A checkpoint is one file, `ckpt-<step, 12 digits>.h5`, in a folder. It is an HDF5 file that h5py opens, with a block of text
- * in front of the HDF5 data (HDF5 calls it a user block) that lists every dataset with type, shape, place and checksum, and
- * holds checksums of all HDF5 data and of itself: no bit of the file can change unseen, and damage is found before HDF5 looks
- * at it. The file is complete or absent: it is written under a temporary name, synchronised with the disk and renamed. See
- * docs/decisions/0003-checkpoint-image.md.
+ * A checkpoint is one file, `ckpt-<step, 12 digits>.h5`, in a folder. It is an HDF5 file that h5py opens, with a
+ * block of text in front of the HDF5 data (HDF5 calls it a user block) that lists every dataset with type, shape,
+ * place and checksum, and holds checksums of all HDF5 data and of itself: no bit of the file can change unseen, and
+ * damage is found before HDF5 looks at it. The file is complete or absent: it is written under a temporary name,
+ * synchronised with the disk and renamed. See docs/decisions/0003-checkpoint-image.md.
  *
- * Nothing here is collective: one rank (0) writes, any rank may read. Errors name the file and, where one is concerned, the
- * dataset: BNF_ERR_IO if the operating system refused, BNF_ERR_FORMAT if the content is not sound. */
+ * Nothing here is collective: one rank (0) writes, any rank may read. Errors name the file and, where one is
+ * concerned, the dataset: BNF_ERR_IO if the operating system refused, BNF_ERR_FORMAT if the content is not sound. */
 #ifndef BNF_CKPT_CHECKPOINT_H
 #define BNF_CKPT_CHECKPOINT_H
 
@@ -35,17 +35,17 @@ bnf_status bnf_ckpt_writer_attr_int(bnf_ckpt_writer *writer, const char *name, i
 bnf_status bnf_ckpt_writer_attr_real(bnf_ckpt_writer *writer, const char *name, double value);
 bnf_status bnf_ckpt_writer_attr_str(bnf_ckpt_writer *writer, const char *name, const char *value);
 
-/* Writes the file, replacing a checkpoint of the same step, and removes what interrupted commits left in the folder. On
- * failure no temporary file stays and other checkpoints are as they were. (If only the folder could not be synchronised, the
- * new file stands, complete, but may not survive a loss of power; that is a failure too.) `writer` is gone whatever the
- * result. */
+/* Writes the file, replacing a checkpoint of the same step, and removes what interrupted commits left in the folder.
+ * On failure no temporary file stays and other checkpoints are as they were. (If only the folder could not be
+ * synchronised, the new file stands, complete, but may not survive a loss of power; that is a failure too.) `writer`
+ * is gone whatever the result. */
 bnf_status bnf_ckpt_writer_commit(bnf_ckpt_writer *writer);
 
 /* Forgets a checkpoint. NULL is legal. */
 void bnf_ckpt_writer_abort(bnf_ckpt_writer *writer);
 
-/* For tests: the n-th system call (1 = first; open, write, fsync, close, rename) of the next commit fails, calls that need
- * space with ENOSPC, others with EIO. 0 turns it off. */
+/* For tests: the n-th system call (1 = first; open, write, fsync, close, rename) of the next commit fails, calls that
+ * need space with ENOSPC, others with EIO. 0 turns it off. */
 void bnf_ckpt_fail_at(int64_t n);
 
 /* ---- folder ---------------------------------------------------------------------------------------------------- */
@@ -56,8 +56,8 @@ void bnf_ckpt_fail_at(int64_t n);
  * Errors: BNF_ERR_IO if the folder cannot be read, BNF_ERR_MEMORY. */
 bnf_status bnf_ckpt_find_newest(const char *folder, char **path, bnf_buf *report);
 
-/* Removes all checkpoints older than the `keep` (>= 1) newest ones that verify. Damaged ones do not count, so that the last
- * sound one is never removed in favour of them; damaged ones among the kept stay. */
+/* Removes all checkpoints older than the `keep` (>= 1) newest ones that verify. Damaged ones do not count, so that
+ * the last sound one is never removed in favour of them; damaged ones among the kept stay. */
 bnf_status bnf_ckpt_prune(const char *folder, int64_t keep);
 
 /* ---- read ------------------------------------------------------------------------------------------------------ */
@@ -73,8 +73,8 @@ typedef struct bnf_ckpt_entry {
     uint64_t checksum; /* XXH3-64 of its elements */
 } bnf_ckpt_entry;
 
-/* Reads the whole file and checks everything: length, all checksums, that every listed dataset is there with its type and
- * shape, that there is no other. */
+/* Reads the whole file and checks everything: length, all checksums, that every listed dataset is there with its type
+ * and shape, that there is no other. */
 bnf_status bnf_ckpt_verify(const char *path);
 
 typedef struct bnf_ckpt_reader bnf_ckpt_reader;

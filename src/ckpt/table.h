@@ -5,7 +5,7 @@
  *     step <step>
  *     image <bytes of the HDF5 data> <their checksum>
  *     entries <count>
- *     <name> <type> <number of dimensions> <extents...> <offset in the HDF5 data> <bytes> <checksum>     (sorted by name)
+ *     <name> <type> <number of dimensions> <extents...> <offset in the HDF5 data> <bytes> <checksum>   (by name)
  *     zero bytes
  *     end <checksum of the block up to the line break before "end">
  *
@@ -36,7 +36,7 @@ void bnf_ckpt_table_release(bnf_ckpt_table *table); /* zeroed content is legal *
 /* Appends the block to `block` (empty before) and sets block_bytes. */
 bnf_status bnf_ckpt_table_format(bnf_ckpt_table *table, bnf_buf *block);
 
-/* Bytes of the block by its first lines, text[size], of a file of `file_bytes`. Errors: BNF_ERR_FORMAT naming `path`. */
+/* Bytes of the block by its first lines, text[size]. Errors: BNF_ERR_FORMAT naming `path`. */
 bnf_status bnf_ckpt_table_size(const char *path, const char *text, int64_t size, int64_t *block_bytes);
 #define BNF_CKPT_TABLE_HEAD 64 /* bytes that are enough for that */
 

@@ -1,9 +1,10 @@
 /* h5/attr.h - attributes of groups, datasets and the root: int64, f64 and strings, single or as a list.
  *
- * `object` is the path of a group or dataset ("/" for the root). Setting replaces what was there; in a parallel file it is
- * collective and every rank passes the same value. Strings are stored as UTF-8 of variable length, which h5py shows as str.
- * Getting accepts every width of number and both kinds of strings; a missing attribute, another kind or more than one
- * element where one is asked for is BNF_ERR_FORMAT naming file, object and attribute. See file.h for locking. */
+ * `object` is the path of a group or dataset ("/" for the root). Setting replaces what was there; in a parallel file
+ * it is collective and every rank passes the same value. Strings are stored as UTF-8 of variable length, which h5py
+ * shows as str. Getting accepts every width of number and both kinds of strings; a missing attribute, another kind or
+ * more than one element where one is asked for is BNF_ERR_FORMAT naming file, object and attribute. See file.h for
+ * locking. */
 #ifndef BNF_H5_ATTR_H
 #define BNF_H5_ATTR_H
 

@@ -1,7 +1,8 @@
-/* h5/dataset.h - arrays in a file: create, describe, check, write, read. See file.h for locking, errors, collective calls.
+/* h5/dataset.h - arrays in a file: create, describe, check, write, read. See file.h for locking, errors, collective
+ * calls.
  *
- * Data in memory are dense, row-major, in the machine's byte order; in the file they are little-endian. Element types are
- * never converted: the type that the caller names must be that of the dataset. */
+ * Data in memory are dense, row-major, in the machine's byte order; in the file they are little-endian. Element types
+ * are never converted: the type that the caller names must be that of the dataset. */
 #ifndef BNF_H5_DATASET_H
 #define BNF_H5_DATASET_H
 
@@ -54,8 +55,8 @@ bnf_status bnf_h5_dataset_describe(bnf_h5_dataset *dataset, bnf_h5_dataset_info 
 const int64_t *bnf_h5_dataset_dims(const bnf_h5_dataset *dataset, int *ndim);
 bnf_dtype bnf_h5_dataset_dtype(const bnf_h5_dataset *dataset);
 
-/* Ok if the dataset has this type and shape, where an extent of -1 stands for any. Errors: BNF_ERR_FORMAT, the message says
- * what was expected and what found: "... expected u8[?,28,28,1], found f32[60000,28,28]". */
+/* Ok if the dataset has this type and shape, where an extent of -1 stands for any. Errors: BNF_ERR_FORMAT, the
+ * message says what was expected and what found: "... expected u8[?,28,28,1], found f32[60000,28,28]". */
 bnf_status bnf_h5_dataset_expect(const bnf_h5_dataset *dataset, bnf_dtype dtype, int ndim, const int64_t *dim);
 
 /* Writes all elements. In a parallel file collective: every rank passes all of them, and rank 0's are written. */
@@ -66,9 +67,10 @@ bnf_status bnf_h5_dataset_write(bnf_h5_dataset *dataset, bnf_dtype dtype, const 
 bnf_status bnf_h5_dataset_write_slab(bnf_h5_dataset *dataset, bnf_dtype dtype, const int64_t *start,
                                      const int64_t *count, const void *data);
 
-/* The same, collective over the ranks of a parallel file: every rank writes its own block, which may be empty; blocks may
- * share chunks but no elements. If the arguments of any rank are bad, all return an error and nothing is written. `local` is
- * what the caller's own preparation of the data returned: pass a failure here instead of leaving the others waiting. */
+/* The same, collective over the ranks of a parallel file: every rank writes its own block, which may be empty; blocks
+ * may share chunks but no elements. If the arguments of any rank are bad, all return an error and nothing is written.
+ * `local` is what the caller's own preparation of the data returned: pass a failure here instead of leaving the
+ * others waiting. */
 bnf_status bnf_h5_dataset_write_slab_all(bnf_h5_dataset *dataset, bnf_dtype dtype, const int64_t *start,
                                          const int64_t *count, const void *data, bnf_status local);
 

@@ -24,9 +24,9 @@ bnf_h5_guard bnf_h5_lock(void)
     return (bnf_h5_guard){0};
 }
 
-/* HDF5 starts before main, and so before MPI: if it starts later, it makes MPI_Finalize close what is open, and what a close that
- * failed (a full disk) left behind crashes there, in 1.10. For the same reason there is nothing to be done at exit: files
- * are closed by their owners. */
+/* HDF5 starts before main, and so before MPI: if it starts later, it makes MPI_Finalize close what is open, and what
+ * a close that failed (a full disk) left behind crashes there, in 1.10. For the same reason there is nothing to be
+ * done at exit: files are closed by their owners. */
 __attribute__((constructor)) static void start_before_mpi(void)
 {
     BNF_H5_LOCKED();
@@ -49,7 +49,7 @@ static herr_t take_innermost(unsigned n, const H5E_error2_t *entry, void *data)
     const char *desc = entry->desc ? entry->desc : "no description";
     const char *marker = "error message = '";
     const char *reason = strstr(desc, marker);
-    if (reason) { /* "... errno = 28, error message = 'No space left on device', buf = ...": the middle is what matters */
+    if (reason) { /* "... errno = 28, error message = 'No space left on device', buf = ..." */
         reason += strlen(marker);
         int length = (int)strcspn(reason, "'");
         snprintf(in->text, sizeof in->text, "%.*s", length, reason);

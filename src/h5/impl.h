@@ -35,8 +35,8 @@ struct bnf_h5_dataset {
     bnf_h5_dataset_info info; /* stored_bytes and offset are filled in by describe alone */
 };
 
-/* The process-wide lock, held until the end of the enclosing block. The first use starts HDF5. Not recursive: entry points of
- * the room do not call each other. */
+/* The process-wide lock, held until the end of the enclosing block. The first use starts HDF5. Not recursive: entry
+ * points of the room do not call each other. */
 typedef struct bnf_h5_guard {
     char unused;
 } bnf_h5_guard;
@@ -52,13 +52,13 @@ static inline void bnf_h5_id_release(hid_t *id)
 }
 #define BNF_H5_ID __attribute__((cleanup(bnf_h5_id_release))) hid_t
 
-/* bnf_fail with ": <what HDF5 says was the innermost cause>" appended. If reading failed because the operating system refused
- * or memory ran out, the status is that instead of BNF_ERR_FORMAT. */
+/* bnf_fail with ": <what HDF5 says was the innermost cause>" appended. If reading failed because the operating system
+ * refused or memory ran out, the status is that instead of BNF_ERR_FORMAT. */
 bnf_status bnf_h5_fail(bnf_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Settings that all files share, to be released. Files on disk take the format of 1.10, where every piece of metadata has a
- * checksum, indices of chunks too; images in memory that of 1.8, whose superblock has no flags that HDF5 changes when it
- * hands out the image. Negative: HDF5 failed. */
+/* Settings that all files share, to be released. Files on disk take the format of 1.10, where every piece of metadata
+ * has a checksum, indices of chunks too; images in memory that of 1.8, whose superblock has no flags that HDF5
+ * changes when it hands out the image. Negative: HDF5 failed. */
 hid_t bnf_h5_access_list(H5F_libver_t format);
 
 /* HDF5's handle of the driver that files are read with (posix.c); not to be released. Negative: HDF5 failed. */
@@ -74,17 +74,18 @@ void bnf_h5_expect_heaps(bool expected);
 bnf_status bnf_h5_file_new(const char *path, const bnf_comm *comm, bnf_h5_file **file);
 void bnf_h5_file_free(bnf_h5_file *file);
 
-/* Whether the file can be written, asked of the operating system, whose reasons are clearer than HDF5's; `create` makes it
- * if there is none. */
+/* Whether the file can be written, asked of the operating system, whose reasons are clearer than HDF5's; `create`
+ * makes it if there is none. */
 bnf_status bnf_h5_check_creatable(const char *path, bool create);
 
-/* Notes of what this rank writes into a parallel file; for other files these do nothing. reserve makes room for one note and is
- * what can fail (BNF_ERR_MEMORY); then note_written takes it, unless the same block was written before, whose note it
- * replaces. */
+/* Notes of what this rank writes into a parallel file; for other files these do nothing. reserve makes room for one
+ * note and is what can fail (BNF_ERR_MEMORY); then note_written takes it, unless the same block was written before,
+ * whose note it replaces. */
 bnf_status bnf_h5_note_reserve(const bnf_h5_dataset *dataset);
 void bnf_h5_note_written(const bnf_h5_dataset *dataset, const int64_t *start, const int64_t *count, const void *data);
 
-/* Reads what this rank wrote into a file that was closed, and compares. Errors: BNF_ERR_IO if it is not what was written. */
+/* Reads what this rank wrote into a file that was closed, and compares. Errors: BNF_ERR_IO if it is not what was
+ * written. */
 bnf_status bnf_h5_read_back(const bnf_h5_file *file);
 
 /* The functions of the same names without bnf_, for callers that hold the lock. */

@@ -12,8 +12,9 @@ bnf_status bnf_h5_agree(const bnf_h5_file *file, bnf_status local)
     return bnf_comm_agree(file->comm, local);
 }
 
-/* The file exists, empty or to be replaced, and every rank may write it. Rank 0 makes it, so that a folder that is missing or
- * full is found before the ranks enter MPI-IO, where a failure of some of them may leave the others waiting. */
+/* The file exists, empty or to be replaced, and every rank may write it. Rank 0 makes it, so that a folder that is
+ * missing or full is found before the ranks enter MPI-IO, where a failure of some of them may leave the others
+ * waiting. */
 static bnf_status make_file(const char *path, const bnf_comm *comm)
 {
     bnf_status status = bnf_comm_rank(comm) == 0 ? bnf_h5_check_creatable(path, true) : BNF_OK;
@@ -48,8 +49,8 @@ bnf_status bnf_h5_file_create_parallel(const char *path, const bnf_comm *comm, b
 
 /* ---- read back -------------------------------------------------------------------------------------------------- */
 
-/* MPI-IO (Open MPI 4.1's) may report success for a collective write that a full disk cut short, when some ranks write through
- * others. So every rank remembers the checksums of its blocks, and reads them when the file is closed. */
+/* MPI-IO (Open MPI 4.1's) may report success for a collective write that a full disk cut short, when some ranks write
+ * through others. So every rank remembers the checksums of its blocks, and reads them when the file is closed. */
 
 static bool is_same_block(const bnf_h5_written *w, const bnf_h5_dataset *d, const int64_t *start, const int64_t *count)
 {

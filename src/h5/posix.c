@@ -1,6 +1,7 @@
-/* How files are read: a driver of our own under HDF5, on plain pread. HDF5's own one fills what lies behind the end of a file
- * with zeros, and HDF5 1.10 trusts the sizes in a global heap (where strings of variable length live, the only metadata without
- * a checksum): one changed byte there makes it read outside of its memory. This driver does neither. */
+/* How files are read: a driver of our own under HDF5, on plain pread. HDF5's own one fills what lies behind the end
+ * of a file with zeros, and HDF5 1.10 trusts the sizes in a global heap (where strings of variable length live, the
+ * only metadata without a checksum): one changed byte there makes it read outside of its memory. This driver does
+ * neither. */
 #include "h5/impl.h"
 
 #include "base/mem.h"
@@ -74,9 +75,9 @@ static uint64_t little_endian(const unsigned char *bytes, int count)
 }
 
 /* Whether the objects of a heap lie inside of it one behind the other, each number used once.
- *   heap[size]: "GCOL", version 1, 3 zeros, size in 8 bytes; then per object: number in 2 bytes, references in 2, 4 zeros,
- *   size in 8 bytes, content padded to 8. Number 0 is free space, whose size includes its header; a rest shorter than a
- *   header is free, too. (HDF5 file format specification 3.0, III.E.) */
+ *   heap[size]: "GCOL", version 1, 3 zeros, size in 8 bytes; then per object: number in 2 bytes, references in 2,
+ *   4 zeros, size in 8 bytes, content padded to 8. Number 0 is free space, whose size includes its header; a rest
+ *   shorter than a header is free, too. (HDF5 file format specification 3.0, III.E.) */
 static bool is_sound_heap(const unsigned char *heap, uint64_t size, unsigned char seen[8192])
 {
     for (uint64_t at = HEAP_HEADER; size - at >= OBJECT_HEADER;) {
@@ -99,7 +100,7 @@ static bool is_sound_heap(const unsigned char *heap, uint64_t size, unsigned cha
 static herr_t check_heap(const posix_file *f, haddr_t at, size_t bytes, const unsigned char *front)
 {
     if (bytes < HEAP_HEADER || memcmp(front, "GCOL\1", 5) != 0)
-        return 0; /* the rest of a heap that was looked at before, or none: then HDF5 finds that its signature is wrong */
+        return 0; /* the rest of a heap that was looked at before; or none, which HDF5 finds by itself */
     uint64_t size = little_endian(front + 8, 8);
     if (size < HEAP_HEADER || at > f->eof || size > f->eof - at)
         return refuse(BNF_ERR_FORMAT, "a heap of strings is damaged");

@@ -1,5 +1,5 @@
-/* Ranks write one file together: chunks that straddle ranks, compressed, ranks with nothing; the content is the same for any
- * number of ranks; what fails on one rank fails on all and none waits. */
+/* Ranks write one file together: chunks that straddle ranks, compressed, ranks with nothing; the content is the same
+ * for any number of ranks; what fails on one rank fails on all and none waits. */
 #include "unit/h5_support.h"
 
 #include "base/mem.h"
@@ -48,7 +48,8 @@ static int64_t row_begin(int r, int parts)
     return (int64_t)ROWS * r / parts;
 }
 
-/* Every rank writes its rows, `block` of them at a time (all ranks make the same number of calls, the last ones empty). */
+/* Every rank writes its rows, `block` of them at a time (all ranks make the same number of calls, the last ones
+ * empty). */
 static void write_rows(bnf_h5_dataset *x, int64_t block)
 {
     int64_t begin = row_begin(rank, ranks), end = row_begin(rank + 1, ranks);
@@ -115,7 +116,8 @@ static void write_and_check(const bnf_h5_storage *storage, int64_t block)
     check_file();
 }
 
-/* Contiguous, chunked, compressed with every filter; chunks of 1, of a few rows across ranks, larger than a rank's part. */
+/* Contiguous, chunked, compressed with every filter; chunks of 1, of a few rows across ranks, larger than a rank's
+ * part. */
 static void content_is_the_rule(void **state)
 {
     (void)state;
@@ -132,7 +134,8 @@ static void content_is_the_rule(void **state)
     }
 }
 
-/* The ranks alone, without a parallel file, give the same elements: one serial file per rank and the shared one agree. */
+/* The ranks alone, without a parallel file, give the same elements: one serial file per rank and the shared one
+ * agree. */
 static void one_rank_writes_the_same(void **state)
 {
     (void)state;
@@ -249,8 +252,9 @@ static void independent_blocks(void **state)
     assert_ok(bnf_h5_file_close(file));
 }
 
-/* The disk is full for all ranks, or for the one that does the writing for the others: all learn of it when the file is closed
- * at the latest, also where MPI-IO reports success, and the next file is fine. (MPI-IO itself prints to stderr here.) */
+/* The disk is full for all ranks, or for the one that does the writing for the others: all learn of it when the file
+ * is closed at the latest, also where MPI-IO reports success, and the next file is fine. (MPI-IO itself prints to
+ * stderr here.) */
 static void full_disk(void **state)
 {
     (void)state;

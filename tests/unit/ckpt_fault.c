@@ -1,5 +1,5 @@
-/* Commits that fail, at every system call and on a disk that is full: the older checkpoint stands, nothing is left behind, the
- * message names the file. */
+/* Commits that fail, at every system call and on a disk that is full: the older checkpoint stands, nothing is left
+ * behind, the message names the file. */
 #include "unit/ckpt_support.h"
 
 #include <signal.h>
@@ -86,7 +86,7 @@ static void folder_that_cannot_be_written(void **state)
         assert_fails(write_checkpoint(1, false), BNF_ERR_IO, ckpt_path(1));
         assert_int_equal(chmod(folder, 0700), 0);
     }
-    bnf_ckpt_writer *w; /* the folder goes away before the commit */
+    bnf_ckpt_writer *w = NULL; /* the folder goes away before the commit */
     snprintf(folder, sizeof folder, "%.200s/gone", top);
     assert_ok(fill_checkpoint(1, false, &w));
     assert_int_equal(rmdir(folder), 0);

@@ -126,8 +126,8 @@ static void wrong_use_is_refused(void **state)
     assert_fails(bnf_ckpt_verify(folder), BNF_ERR_FORMAT, folder);
 }
 
-/* A dataset that is not in the table, or one that is missing, is refused although every checksum is right: only a faulty
- * writer makes such a file, so it is forged here. */
+/* A dataset that is not in the table, or one that is missing, is refused although every checksum is right: only a
+ * faulty writer makes such a file, so it is forged here. */
 static void table_and_file_agree(void **state)
 {
     (void)state;

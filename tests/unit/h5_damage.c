@@ -1,5 +1,5 @@
-/* Files that are missing, truncated or damaged, disks that are full: a status and a message, never a crash, never wrong data
- * without an error where a checksum guards them. */
+/* Files that are missing, truncated or damaged, disks that are full: a status and a message, never a crash, never
+ * wrong data without an error where a checksum guards them. */
 #include "unit/h5_support.h"
 
 #include "base/mem.h"

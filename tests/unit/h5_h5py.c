@@ -1,5 +1,5 @@
-/* Data files and checkpoints open in h5py as a Python user expects: numpy types, attributes as str. Needs python3 with h5py (or
- * BNF_TEST_PYTHON, a Python that has it); without it the test is skipped and says so. */
+/* Data files and checkpoints open in h5py as a Python user expects: numpy types, attributes as str. Needs python3
+ * with h5py (or BNF_TEST_PYTHON, a Python that has it); without it the test is skipped and says so. */
 #include "unit/ckpt_support.h"
 
 #include "h5/attr.h"
