@@ -1,5 +1,5 @@
-/* ops/attr.h - attributes of the operations other than the linear and pooling ones. They have no padding, so that equal bytes
- * mean equal attributes; shapes are zero beyond ndim. */
+/* ops/attr.h - attributes of the operations other than the linear and pooling ones. They have no padding, so that
+ * equal bytes mean equal attributes; shapes are zero beyond ndim. */
 #ifndef BNF_OPS_ATTR_H
 #define BNF_OPS_ATTR_H
 

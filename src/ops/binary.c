@@ -34,7 +34,7 @@ static bnf_bcast binary_loops(const bnf_op_inst *inst)
     return b;
 }
 
-/* --- binary ----------------------------------------------------------------------------------------------------------- */
+/* --- binary ------------------------------------------------------------------------------------------------------- */
 
 static bnf_status binary_infer(bnf_op_inst *inst)
 {
@@ -146,7 +146,7 @@ bnf_val bnf_maximum(bnf_builder *b, bnf_val x, bnf_val y)
     return emit_binary(b, BNF_BINARY_MAX, x, y);
 }
 
-/* --- maximum_bwd: x, y, dout -> the part of dout that belongs to one side, in dout's shape ------------------------------ */
+/* --- maximum_bwd: x, y, dout -> the part of dout that belongs to one side, in dout's shape ------------------------ */
 
 static bnf_status maximum_bwd_infer(bnf_op_inst *inst)
 {

@@ -1,5 +1,5 @@
-/* ops/dropout.c - dropout. The mask is a function of (seed, step, sample of the global batch, layer, element): it is drawn
- * again for the gradient instead of being stored. */
+/* ops/dropout.c - dropout. The mask is a function of (seed, step, sample of the global batch, layer, element): it is
+ * drawn again for the gradient instead of being stored. */
 #include "base/philox.h"
 #include "base/simd.h"
 #include "ops/attr.h"

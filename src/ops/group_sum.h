@@ -1,5 +1,6 @@
-/* ops/group_sum.h - the order in which long sums are taken: groups of 8 terms are added pairwise, then joined to the running sum.
- * Memory is read in 8 streams, the running sum waits for one addition per group, and f32 loses less than in plain order. */
+/* ops/group_sum.h - the order in which long sums are taken: groups of 8 terms are added pairwise, then joined to the
+ * running sum. Memory is read in 8 streams, the running sum waits for one addition per group, and f32 loses less than
+ * in plain order. */
 #ifndef BNF_OPS_GROUP_SUM_H
 #define BNF_OPS_GROUP_SUM_H
 

@@ -73,6 +73,5 @@ const bnf_op bnf_op_groupsort2_bwd = {.name = "groupsort2_bwd",
 
 bnf_val bnf_groupsort2(bnf_builder *b, bnf_val x)
 {
-    extern const bnf_op bnf_op_groupsort2;
     return bnf_emit(b, &bnf_op_groupsort2, NULL, 1, &x);
 }

@@ -1,5 +1,5 @@
-/* ops/norm.c - channel_sum, channel_sqdev, channel_normalize: the parts of normalisation over a batch. The sums here are over
- * one leaf; a batch_sum between them makes them the batch's (nn room). */
+/* ops/norm.c - channel_sum, channel_sqdev, channel_normalize: the parts of normalisation over a batch. The sums here
+ * are over one leaf; a batch_sum between them makes them the batch's (nn room). */
 #include "base/simd.h"
 #include "ops/attr.h"
 #include "ops/group_sum.h"
@@ -57,7 +57,7 @@ static bnf_val sum_samples(bnf_builder *b, bnf_val terms, const bnf_desc *x)
     return bnf_reshape(b, bnf_sum_to(b, terms, &d), 1, d.dim);
 }
 
-/* --- channel_sum ------------------------------------------------------------------------------------------------------ */
+/* --- channel_sum -------------------------------------------------------------------------------------------------- */
 
 static void channel_sum_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx,
                             const void *const *in, void *const *out, void *scratch)
@@ -89,11 +89,10 @@ const bnf_op bnf_op_channel_sum = {.name = "channel_sum",
 
 bnf_val bnf_channel_sum(bnf_builder *b, bnf_val x, bnf_val w)
 {
-    extern const bnf_op bnf_op_channel_sum;
     return bnf_emit(b, &bnf_op_channel_sum, NULL, 2, (bnf_val[]){x, w});
 }
 
-/* --- channel_sqdev ---------------------------------------------------------------------------------------------------- */
+/* --- channel_sqdev ------------------------------------------------------------------------------------------------ */
 
 static void channel_sqdev_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx,
                               const void *const *in, void *const *out, void *scratch)
@@ -177,11 +176,10 @@ const bnf_op bnf_op_channel_sqdev_bwd = {.name = "channel_sqdev_bwd",
 
 bnf_val bnf_channel_sqdev(bnf_builder *b, bnf_val x, bnf_val w, bnf_val mean)
 {
-    extern const bnf_op bnf_op_channel_sqdev;
     return bnf_emit(b, &bnf_op_channel_sqdev, NULL, 3, (bnf_val[]){x, w, mean});
 }
 
-/* --- channel_normalize: x, mean, var (gamma, beta) -------------------------------------------------------------------- */
+/* --- channel_normalize: x, mean, var (gamma, beta) ---------------------------------------------------------------- */
 
 /* Room for two values per channel. */
 static bnf_status channel_scratch(const bnf_op_inst *inst, bnf_kernel_plan *k)
@@ -248,7 +246,8 @@ static void channel_normalize_bwd_run(const bnf_op_inst *inst, const bnf_kernel_
                   in[3], out[0], out[1], out[2], scratch);
 }
 
-/* With h = (x - mean) rstd: dgamma = sum dy h, dbeta = sum dy, dmean = -gamma rstd sum dy, dvar = -gamma rstd^2 (sum dy h) / 2. */
+/* With h = (x - mean) rstd: dgamma = sum dy h, dbeta = sum dy, dmean = -gamma rstd sum dy, dvar = -gamma rstd^2 (sum
+ * dy h) / 2. */
 static void channel_normalize_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,
                                   const bnf_val *dout, bnf_val *din)
 {
@@ -343,7 +342,6 @@ const bnf_op bnf_op_channel_normalize_bwd = {.name = "channel_normalize_bwd",
 bnf_val bnf_channel_normalize(bnf_builder *b, bnf_val x, bnf_val mean, bnf_val var, bnf_val gamma, bnf_val beta,
                               double eps)
 {
-    extern const bnf_op bnf_op_channel_normalize;
     bnf_normalize_attr a = {.eps = eps};
     bool plain = !bnf_val_ok(gamma) && !bnf_val_ok(beta);
     return bnf_emit(b, &bnf_op_channel_normalize, &a, plain ? 3 : 5, (bnf_val[]){x, mean, var, gamma, beta});

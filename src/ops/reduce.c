@@ -36,7 +36,7 @@ static bnf_status shape_infer(bnf_op_inst *inst, const bnf_desc *small, const bn
     return BNF_OK;
 }
 
-/* --- broadcast_to ----------------------------------------------------------------------------------------------------- */
+/* --- broadcast_to ------------------------------------------------------------------------------------------------- */
 
 static bnf_status broadcast_to_infer(bnf_op_inst *inst)
 {
@@ -77,7 +77,7 @@ bnf_val bnf_broadcast_to(bnf_builder *b, bnf_val x, const bnf_desc *shape)
     return bnf_emit(b, &bnf_op_broadcast_to, &a, 1, &x);
 }
 
-/* --- sum_to ----------------------------------------------------------------------------------------------------------- */
+/* --- sum_to ------------------------------------------------------------------------------------------------------- */
 
 static bnf_status sum_to_infer(bnf_op_inst *inst)
 {
@@ -133,7 +133,7 @@ bnf_val bnf_sum_last(bnf_builder *b, bnf_val x)
     return bnf_sum_to(b, x, &d);
 }
 
-/* --- batch_sum: no kernel, the executor adds the leaves --------------------------------------------------------------- */
+/* --- batch_sum: no kernel, the executor adds the leaves ----------------------------------------------------------- */
 
 /* Every leaf's value counts once in the sum, so the sum's gradient is every leaf's gradient. */
 static void batch_sum_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,

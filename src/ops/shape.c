@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* --- reshape ---------------------------------------------------------------------------------------------------------- */
+/* --- reshape ------------------------------------------------------------------------------------------------------ */
 
 static bnf_status reshape_infer(bnf_op_inst *inst)
 {
@@ -55,7 +55,7 @@ bnf_val bnf_flatten(bnf_builder *b, bnf_val x)
     return bnf_reshape(b, x, 2, (int64_t[]){d->dim[0], bnf_desc_count(d) / d->dim[0]});
 }
 
-/* --- concat, slice, slice_bwd: ranges of the last dimension ------------------------------------------------------------ */
+/* --- concat, slice, slice_bwd: ranges of the last dimension ------------------------------------------------------- */
 
 /* Copies `cols` elements of `size` bytes per row between rows of from_cols and to_cols elements. */
 static void copy_columns(int64_t rows, int64_t cols, size_t size, const void *from, int64_t from_cols, void *to,
@@ -217,7 +217,7 @@ const bnf_op bnf_op_slice_bwd = {.name = "slice_bwd",
                                  .vjp = slice_bwd_vjp,
                                  .kernels = slice_bwd_kernels};
 
-/* --- pixel_unshuffle: [N,H,W,C] -> [N,H/f,W/f,C f f], and back ---------------------------------------------------------- */
+/* --- pixel_unshuffle: [N,H,W,C] -> [N,H/f,W/f,C f f], and back ---------------------------------------------------- */
 
 static bnf_status unshuffle_check(const bnf_op_inst *inst)
 {

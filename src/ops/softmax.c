@@ -8,7 +8,7 @@
 #define BNF_REAL_SOURCE "ops/softmax.inc"
 #include "ops/both_reals.inc"
 
-/* --- softmax ---------------------------------------------------------------------------------------------------------- */
+/* --- softmax ------------------------------------------------------------------------------------------------------ */
 
 static void softmax_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx,
                         const void *const *in, void *const *out, void *scratch)
@@ -71,11 +71,10 @@ const bnf_op bnf_op_softmax_bwd = {.name = "softmax_bwd",
 
 bnf_val bnf_softmax(bnf_builder *b, bnf_val x)
 {
-    extern const bnf_op bnf_op_softmax;
     return bnf_emit(b, &bnf_op_softmax, NULL, 1, &x);
 }
 
-/* --- log_softmax ------------------------------------------------------------------------------------------------------ */
+/* --- log_softmax -------------------------------------------------------------------------------------------------- */
 
 static void log_softmax_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx,
                             const void *const *in, void *const *out, void *scratch)
@@ -134,11 +133,12 @@ const bnf_op bnf_op_log_softmax_bwd = {.name = "log_softmax_bwd",
 
 bnf_val bnf_log_softmax(bnf_builder *b, bnf_val x)
 {
-    extern const bnf_op bnf_op_log_softmax;
     return bnf_emit(b, &bnf_op_log_softmax, NULL, 1, &x);
 }
 
-/* --- one_hot: labels i32 [...], on R [1] -> R [...,classes]; a label outside 0 ... classes-1 gives a row of zeros ------- */
+/* --- one_hot ------------------------------------------------------------------------------------------------------ */
+
+/* labels i32 [...], on R [1] -> R [...,classes]: `on` at the label; zeros where it is outside 0 ... classes-1. */
 
 static bnf_status one_hot_infer(bnf_op_inst *inst)
 {
@@ -183,7 +183,7 @@ bnf_val bnf_one_hot(bnf_builder *b, bnf_val labels, int64_t classes)
     return bnf_emit(b, &bnf_op_one_hot, &(bnf_one_hot_attr){.classes = classes}, 2, in);
 }
 
-/* --- correct ---------------------------------------------------------------------------------------------------------- */
+/* --- correct ------------------------------------------------------------------------------------------------------ */
 
 static bnf_status correct_infer(bnf_op_inst *inst)
 {

@@ -11,7 +11,7 @@
 #define BNF_REAL_SOURCE "ops/unary.inc"
 #include "ops/both_reals.inc"
 
-/* --- unary ------------------------------------------------------------------------------------------------------------ */
+/* --- unary -------------------------------------------------------------------------------------------------------- */
 
 static bnf_status unary_infer(bnf_op_inst *inst)
 {
@@ -186,7 +186,7 @@ bnf_val bnf_abs(bnf_builder *b, bnf_val x)
     return emit_unary(b, x, BNF_UNARY_ABS, 0.0);
 }
 
-/* --- affine ----------------------------------------------------------------------------------------------------------- */
+/* --- affine ------------------------------------------------------------------------------------------------------- */
 
 static void affine_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx, const void *const *in,
                        void *const *out, void *scratch)
@@ -225,7 +225,7 @@ bnf_val bnf_affine(bnf_builder *b, bnf_val x, double scale, double shift)
     return bnf_emit(b, &bnf_op_affine, &a, 1, &x);
 }
 
-/* --- leaf_share: x / leaves, at leaf level ---------------------------------------------------------------------------- */
+/* --- leaf_share: x / leaves, at leaf level ------------------------------------------------------------------------ */
 
 /* The input is batch-level, the gradient leaf-level: whoever differentiates the graph sums it over the leaves. */
 static void leaf_share_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,
@@ -250,7 +250,7 @@ bnf_val bnf_leaf_share(bnf_builder *b, bnf_val x)
     return bnf_emit(b, &bnf_op_leaf_share, &a, 1, &x);
 }
 
-/* --- clip ------------------------------------------------------------------------------------------------------------- */
+/* --- clip --------------------------------------------------------------------------------------------------------- */
 
 static bnf_status clip_infer(bnf_op_inst *inst)
 {
@@ -331,7 +331,7 @@ bnf_val bnf_clip(bnf_builder *b, bnf_val x, double lo, double hi)
     return bnf_emit(b, &bnf_op_clip, &a, 1, &x);
 }
 
-/* --- copy, stop_gradient ---------------------------------------------------------------------------------------------- */
+/* --- copy, stop_gradient ------------------------------------------------------------------------------------------ */
 
 static bnf_status same_infer(bnf_op_inst *inst)
 {

@@ -1,8 +1,9 @@
 /* ops/unary_simd.c - see ops/unary_simd.h.
  *
- * exp(x) = 2^n exp(r) with n the integer nearest to x / log 2 and |r| <= log(2) / 2, where exp(r) is 1 + r + r^2 q(r); q
- * interpolates (exp(r) - 1 - r) / r^2 at the Chebyshev nodes of that interval (relative error 1e-8). Compared with the correctly
- * rounded values over all floats: exp and sigmoid are off by less than 2, tanh by less than 3 units in the last place. */
+ * exp(x) = 2^n exp(r) with n the integer nearest to x / log 2 and |r| <= log(2) / 2, where exp(r) is 1 + r + r^2
+ * q(r); q interpolates (exp(r) - 1 - r) / r^2 at the Chebyshev nodes of that interval (relative error 1e-8). Compared
+ * with the correctly rounded values over all floats: exp and sigmoid are off by less than 2, tanh by less than 3
+ * units in the last place. */
 #include "ops/unary_simd.h"
 
 #include "base/assert.h"

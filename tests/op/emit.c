@@ -1,5 +1,5 @@
-/* op/emit.c - the emit functions of banff/ops.h on an immediate builder: which operation they emit, what reaches the gradient,
- * what dropout depends on, what happens to NaN and after an error. */
+/* op/emit.c - the emit functions of banff/ops.h on an immediate builder: which operation they emit, what reaches the
+ * gradient, what dropout depends on, what happens to NaN and after an error. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -200,9 +200,10 @@ static void test_stop_gradient(void **state)
     assert_false(bnf_val_ok(din));
 }
 
-/* --- exp, sigmoid, tanh without the C library ---------------------------------------------------------------------------- */
+/* --- exp, sigmoid, tanh without the C library --------------------------------------------------------------------- */
 
-/* Where the vector code clamps, under- and overflows, it must still agree with the reference to a few units in the last place. */
+/* Where the vector code clamps, under- and overflows, it must still agree with the reference to a few units in the
+ * last place. */
 static void test_simd_extremes(void **state)
 {
     (void)state;
@@ -259,7 +260,7 @@ static void test_simd_accuracy(void **state)
     }
 }
 
-/* --- dropout ---------------------------------------------------------------------------------------------------------- */
+/* --- dropout ------------------------------------------------------------------------------------------------------ */
 
 enum { SAMPLES = 8, PER_SAMPLE = 500 };
 
@@ -322,7 +323,7 @@ static void test_dropout(void **state)
     }
 }
 
-/* --- errors ----------------------------------------------------------------------------------------------------------- */
+/* --- errors ------------------------------------------------------------------------------------------------------- */
 
 static void test_errors_stick(void **state)
 {

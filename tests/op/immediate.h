@@ -1,7 +1,8 @@
-/* op/immediate.h - a builder that computes an operation as soon as it is emitted, with the reference kernel and one leaf.
+/* op/immediate.h - a builder that computes an operation as soon as it is emitted, with the reference kernel and one
+ * leaf.
  *
- * Values are arrays in memory; batch sums are copies, since there is one leaf. It tests shape rules, emit functions and vjps
- * without a graph. */
+ * Values are arrays in memory; batch sums are copies, since there is one leaf. It tests shape rules, emit functions
+ * and vjps without a graph. */
 #ifndef BNF_TESTS_OP_IMMEDIATE_H
 #define BNF_TESTS_OP_IMMEDIATE_H
 

@@ -1,12 +1,12 @@
 /* op/op_case.h - test cases of one operation: `const bnf_op_case_list bnf_op_cases_<name>` in tests/op/cases/.
  *
  * tests/op/ops.c runs for every case of every operation in ops/table.inc:
- *   kernels    each kernel that accepts the case, in f32 and in f64, against the reference kernel in f64; twice with the same
- *              bits; by two threads at once with the same bits; in place where op->inplace allows it, with the same bits;
- *              with packed parameters where the case allows them; never writing beside its outputs
+ *   kernels    each kernel that accepts the case, in f32 and in f64, against the reference kernel in f64; twice with
+ *              the same bits; by two threads at once with the same bits; in place where op->inplace allows it, with the
+ *              same bits; with packed parameters where the case allows them; never writing beside its outputs
  *   values     list->check, an independent statement of what the outputs are (optional)
- *   gradients  central differences in f64 of a random projection of the outputs against the operation's vjp, for every input
- *              marked `diff`
+ *   gradients  central differences in f64 of a random projection of the outputs (all of them, then each alone) against
+ *              the operation's vjp, for every input marked `diff` (all of them, then each alone)
  *   refusals   cases marked `refused`: the shape rule must give BNF_ERR_ARG and name the operation */
 #ifndef BNF_TESTS_OP_CASE_H
 #define BNF_TESTS_OP_CASE_H

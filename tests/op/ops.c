@@ -22,7 +22,7 @@ struct entry {
 
 static const bnf_dtype reals[] = {BNF_F64, BNF_F32};
 
-/* --- kernels against the reference ------------------------------------------------------------------------------------ */
+/* --- kernels against the reference -------------------------------------------------------------------------------- */
 
 static double tolerance(const bnf_op_case *c, bnf_dtype real, double largest)
 {
@@ -124,7 +124,7 @@ static void test_kernels(void **state)
     assert_int_equal(bnf_mem_live_blocks(), blocks);
 }
 
-/* --- what the outputs are --------------------------------------------------------------------------------------------- */
+/* --- what the outputs are ----------------------------------------------------------------------------------------- */
 
 static void test_values(void **state)
 {
@@ -147,7 +147,7 @@ static void test_values(void **state)
     }
 }
 
-/* --- gradients -------------------------------------------------------------------------------------------------------- */
+/* --- gradients ---------------------------------------------------------------------------------------------------- */
 
 /* Everything about one case whose gradient is checked. weight: the projection's coefficients, one array per output. */
 struct gradient {
@@ -317,7 +317,7 @@ static void test_gradients(void **state)
     assert_int_equal(bnf_mem_live_blocks(), blocks);
 }
 
-/* --- refusals --------------------------------------------------------------------------------------------------------- */
+/* --- refusals ----------------------------------------------------------------------------------------------------- */
 
 static void test_refusals(void **state)
 {
@@ -345,7 +345,7 @@ static void test_refusals(void **state)
         fail_msg("%s is not found by its name", e->op->name);
 }
 
-/* --- all of them ------------------------------------------------------------------------------------------------------ */
+/* --- all of them -------------------------------------------------------------------------------------------------- */
 
 #define BNF_OP(name) extern const bnf_op bnf_op_##name;
 #include "ops/table.inc"

@@ -1,4 +1,5 @@
-/* op/cases/shape.c - reshape, stop_gradient, copy, batch_sum, concat, slice, slice_bwd, pixel_unshuffle, pixel_unshuffle_bwd. */
+/* op/cases/shape.c - reshape, stop_gradient, copy, batch_sum, concat, slice, slice_bwd, pixel_unshuffle,
+ * pixel_unshuffle_bwd. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

@@ -95,7 +95,8 @@ static const bnf_op_case fullsort_cases[] = {
      .refused = true},
 };
 
-/* Ascending, and output 1 says where each value stood; equal values keep their order, so the places are all different. */
+/* Ascending, and output 1 says where each value stood; equal values keep their order, so the places are all
+ * different. */
 static void check_fullsort(const bnf_op_inst *inst, const double *const *in, const double *const *out)
 {
     int64_t n = bnf_desc_cols(&inst->in[0]), rows = bnf_desc_rows(&inst->in[0]);

@@ -89,7 +89,8 @@ static void check_unary(const bnf_op_inst *inst, const double *const *in, const 
 
 const bnf_op_case_list bnf_op_cases_unary = BNF_OP_CASES(unary_cases, check_unary);
 
-/* The first input stands for the output or the input of the function: any positive value below 1 would do for all kinds. */
+/* The first input stands for the output or the input of the function: any positive value below 1 would do for all
+ * kinds. */
 #define UNARY_BWD(name, kind, range)                                                                                   \
     {                                                                                                                  \
         .label = (name), .n_in = 2,                                                                                    \

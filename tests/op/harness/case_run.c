@@ -16,7 +16,7 @@
 enum { GUARD = 64, THREADS = 2 };
 static const unsigned char guard_byte = 0xA5, unset_byte = 0xFF; /* reals of 0xFF bytes are NaN */
 
-/* --- inputs ----------------------------------------------------------------------------------------------------------- */
+/* --- inputs ------------------------------------------------------------------------------------------------------- */
 
 double bnf_case_random(uint64_t seed, uint32_t a, uint64_t b, uint32_t c)
 {
@@ -126,7 +126,7 @@ void bnf_case_values_free(bnf_case_values *values)
     *values = (bnf_case_values){0};
 }
 
-/* --- arrays in the instance's types ----------------------------------------------------------------------------------- */
+/* --- arrays in the instance's types ------------------------------------------------------------------------------- */
 
 static void from_doubles(const bnf_desc *d, const double *v, void *array)
 {
@@ -220,7 +220,7 @@ static void buffers_close(const bnf_op_inst *inst, struct buffers *b)
     guarded_free(b->scratch, b->scratch_bytes);
 }
 
-/* --- running ---------------------------------------------------------------------------------------------------------- */
+/* --- running ------------------------------------------------------------------------------------------------------ */
 
 const bnf_kernel *bnf_case_reference(const bnf_op *op)
 {
