@@ -51,19 +51,19 @@ const char *bnf_error_message(void);
 void bnf_error_clear(void);
 
 /* Returns from the enclosing function with the status of `expr` unless it is BNF_OK. */
-#define BNF_TRY(expr)                        \
-    do {                                     \
-        bnf_status bnf_try_s_ = (expr);      \
-        if (bnf_try_s_ != BNF_OK)            \
-            return bnf_try_s_;               \
+#define BNF_TRY(expr)                   \
+    do {                                \
+        bnf_status bnf_try_s_ = (expr); \
+        if (bnf_try_s_ != BNF_OK)       \
+            return bnf_try_s_;          \
     } while (0)
 
 /* Stores the status of `expr` in `status` and jumps to `label` unless it is BNF_OK. For functions that clean up. */
-#define BNF_TRY_GOTO(status, expr, label)    \
-    do {                                     \
-        (status) = (expr);                   \
-        if ((status) != BNF_OK)              \
-            goto label;                      \
+#define BNF_TRY_GOTO(status, expr, label) \
+    do {                                  \
+        (status) = (expr);                \
+        if ((status) != BNF_OK)           \
+            goto label;                   \
     } while (0)
 
 /* Element types. BNF_F32 and BNF_F64 are the "real" types that sums and gradients may have. */

@@ -27,13 +27,13 @@ typedef struct bnf_update_rule {
     /* value -= step; grad_scale is the clipping factor; `step` counts from 0. */
     void (*update)(void *self, int param, float *value, const float *grad, float *const *state, int64_t n,
                    double grad_scale, int64_t step);
-    double (*sumsq)(const float *x, int64_t n);            /* in a fixed order */
-    double (*clip)(void *self, double total_sumsq);        /* factor for all gradients */
+    double (*sumsq)(const float *x, int64_t n);     /* in a fixed order */
+    double (*clip)(void *self, double total_sumsq); /* factor for all gradients */
 } bnf_update_rule;
 
 typedef struct bnf_update_stats {
-    double grad_norm;  /* global, before clipping, of the raw parameters' gradients */
-    bool finite;       /* false: nothing was updated */
+    double grad_norm; /* global, before clipping, of the raw parameters' gradients */
+    bool finite;      /* false: nothing was updated */
     double reduce_seconds, update_seconds, broadcast_seconds; /* on this rank; update includes the reparametrisation */
 } bnf_update_stats;
 
@@ -42,8 +42,8 @@ typedef struct bnf_updater bnf_updater;
 /* params must hold the initial raw values (bnf_params_init) on every rank; afterwards they hold the effective ones.
  *   comm    borrowed; NULL = this process alone      owner[count]  as given to the plans; copied
  * Errors: BNF_ERR_MEMORY, those of the reparametrisations; the same status on every rank. */
-bnf_status bnf_updater_create(const bnf_comm *comm, bnf_params *params, const int *owner, const bnf_update_rule *rule, int threads,
-                              bnf_updater **updater);
+bnf_status bnf_updater_create(const bnf_comm *comm, bnf_params *params, const int *owner, const bnf_update_rule *rule,
+                              int threads, bnf_updater **updater);
 void bnf_updater_destroy(bnf_updater *updater);
 
 /* One update from the gradients that `plan` has just computed. */

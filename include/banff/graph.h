@@ -72,10 +72,10 @@ void bnf_params_destroy(bnf_params *params);
 bnf_status bnf_params_add(bnf_params *params, const bnf_param_info *info, int *index);
 bnf_dtype bnf_params_real(const bnf_params *params);
 int bnf_params_count(const bnf_params *params);
-int bnf_params_find(const bnf_params *params, const char *name); /* -1 if absent */
+int bnf_params_find(const bnf_params *params, const char *name);            /* -1 if absent */
 const bnf_param_info *bnf_params_info(const bnf_params *params, int index); /* borrowed */
-void *bnf_params_value(bnf_params *params, int index);                     /* borrowed; call bnf_params_touch after writing */
-void bnf_params_touch(bnf_params *params); /* plans repack parameters before the next run */
+void *bnf_params_value(bnf_params *params, int index); /* borrowed; call bnf_params_touch after writing */
+void bnf_params_touch(bnf_params *params);             /* plans repack parameters before the next run */
 uint64_t bnf_params_version(const bnf_params *params);
 int64_t bnf_params_elements(const bnf_params *params, bool trainable_only);
 /* Initial raw values: a function of (seed, index, element) only. */
@@ -98,7 +98,8 @@ bnf_val bnf_graph_input(bnf_graph *graph, const char *name, const bnf_desc *desc
 bnf_val bnf_graph_param(bnf_graph *graph, int index);
 /* Store index of a value that came from bnf_graph_param. */
 int bnf_graph_param_index(const bnf_graph *graph, bnf_val param);
-/* At the end of each run, state `index` := batch-level `value` (same shape). */
+/* At the end of each run (bnf_plan_config), state `index` := batch-level `value` (same shape); all states at once, so that values may be those of
+ * other states. */
 void bnf_graph_assign(bnf_graph *graph, int index, bnf_val value);
 /* A batch-level array given by the caller, e.g. a schedule's value; set with bnf_plan_set. */
 bnf_val bnf_graph_knob(bnf_graph *graph, const char *name, const bnf_desc *desc);
@@ -115,19 +116,21 @@ bnf_status bnf_graph_minimize(bnf_graph *graph, bnf_val loss);
 typedef struct bnf_plan bnf_plan;
 
 typedef struct bnf_plan_config {
-    const bnf_comm *comm;  /* borrowed; NULL = this process alone */
-    int threads;           /* OpenMP threads that take leaves */
-    const int *owner;      /* [bnf_params_count] rank that owns each parameter; NULL = rank 0 owns all */
-    bool reference;        /* only reference kernels */
-    bool eager;            /* one operation at a time over all leaves, no buffer shared, results checked for NaN and infinity */
-    bool profile;          /* count time per node */
-    uint64_t seed;         /* of random operations */
+    const bnf_comm *comm; /* borrowed; NULL = this process alone */
+    int threads;          /* OpenMP threads that take leaves */
+    const int *owner;     /* [bnf_params_count] rank that owns each parameter; NULL = rank 0 owns all */
+    bool reference;       /* only reference kernels */
+    bool eager;   /* one operation at a time over all leaves, no buffer shared, results checked for NaN and infinity */
+    bool profile; /* count time per node */
+    bool hold_states; /* states take their new values at bnf_plan_commit, not at the end of a run */
+    uint64_t seed;    /* of random operations */
 } bnf_plan_config;
 
 /* Compiles; outputs: values to keep after a run. Collective over cfg->comm in effect (ranks must build the same graph), but does not communicate.
  * The graph must outlive the plan and no longer change. Errors: BNF_ERR_ARG (more ranks than leaves names both numbers), BNF_ERR_UNSUPPORTED,
  * BNF_ERR_MEMORY. */
-bnf_status bnf_plan_create(const bnf_plan_config *cfg, bnf_graph *graph, const bnf_val *outputs, int n, bnf_plan **plan);
+bnf_status bnf_plan_create(const bnf_plan_config *cfg, bnf_graph *graph, const bnf_val *outputs, int n,
+                           bnf_plan **plan);
 void bnf_plan_destroy(bnf_plan *plan);
 
 /* Leaves [lo, hi) of this rank. */
@@ -138,6 +141,9 @@ bnf_status bnf_plan_bind(bnf_plan *plan, bnf_val input, const void *data);
 bnf_status bnf_plan_set(bnf_plan *plan, bnf_val knob, const void *data);
 /* Runs one step. Collective if the plan has batch sums. The result is a function of the inputs, parameters, seed and step only. */
 bnf_status bnf_plan_run(bnf_plan *plan, int64_t step);
+/* With hold_states: gives the states the values that the last run computed. Without this call the run leaves no trace, which is what a
+ * caller wants who finds that its loss is not finite. Not collective. */
+void bnf_plan_commit(bnf_plan *plan);
 /* Kept output: leaf-level [(hi-lo) * leaf elements], batch-level [elements]. Borrowed, valid until the next run. */
 const void *bnf_plan_output(const bnf_plan *plan, bnf_val v);
 
@@ -145,8 +151,8 @@ const void *bnf_plan_output(const bnf_plan *plan, bnf_val v);
  * node c of this rank's cover (comm/tree.h), n elements; offset[i]: where params[i]'s gradient starts. */
 typedef struct bnf_grad_group {
     int n_params;
-    const int *params;       /* parameter indices */
-    const int64_t *offset;   /* [n_params] in elements */
+    const int *params;           /* parameter indices */
+    const int64_t *offset;       /* [n_params] in elements */
     const int64_t *owner_offset; /* [ranks+1] element range of each owner */
     int64_t n;
     int n_partials;

@@ -37,8 +37,9 @@ typedef struct bnf_lip {
     double power_tolerance, eps;
     int64_t bjorck_iterations;
     double bjorck_beta, bjorck_tolerance;
-    bool published_factor; /* convolutions: the published reshaped-kernel factor, which is not a bound; for comparison only */
-    bool direct;           /* Bjorck steps as written rather than through one eigendecomposition (reference) */
+    bool
+        published_factor; /* convolutions: the published reshaped-kernel factor, which is not a bound; for comparison only */
+    bool direct;          /* Bjorck steps as written rather than through one eigendecomposition (reference) */
 } bnf_lip;
 
 bnf_lip bnf_lip_default(bnf_lip_kind kind);
@@ -63,8 +64,8 @@ bnf_val bnf_nn_conv2d(bnf_scope *s, const char *name, bnf_val x, const bnf_conv2
 bnf_val bnf_nn_dense(bnf_scope *s, const char *name, bnf_val x, int64_t out, bool bias, const bnf_lip *lip);
 
 typedef struct bnf_batch_norm_layer {
-    bool per_leaf;           /* statistics of each leaf alone instead of the whole batch (cheaper: no segment ends) */
-    double momentum, eps;    /* running = (1 - momentum) running + momentum batch */
+    bool per_leaf;        /* statistics of each leaf alone instead of the whole batch (cheaper: no segment ends) */
+    double momentum, eps; /* running = (1 - momentum) running + momentum batch */
     bool affine;
 } bnf_batch_norm_layer;
 
@@ -118,20 +119,38 @@ bnf_hkr_terms bnf_loss_hkr(bnf_scope *s, const char *name, bnf_val f, bnf_val la
 /* --- networks from a list of layers ------------------------------------------------------------------------------------------------------ */
 
 typedef enum bnf_layer_kind {
-    BNF_LAYER_CONV = 0, BNF_LAYER_DENSE, BNF_LAYER_HEAD /* dense with unit rows */, BNF_LAYER_RELU, BNF_LAYER_LEAKY_RELU, BNF_LAYER_TANH,
-    BNF_LAYER_SIGMOID, BNF_LAYER_GROUPSORT2, BNF_LAYER_FULLSORT, BNF_LAYER_MAX_POOL, BNF_LAYER_AVG_POOL, BNF_LAYER_SCALED_AVG_POOL,
-    BNF_LAYER_L2_POOL, BNF_LAYER_GLOBAL_AVG_POOL, BNF_LAYER_SCALED_GLOBAL_AVG_POOL, BNF_LAYER_GLOBAL_L2_POOL, BNF_LAYER_BATCH_NORM,
-    BNF_LAYER_DROPOUT, BNF_LAYER_FLATTEN, BNF_LAYER_UNSHUFFLE, BNF_LAYER_COUNT
+    BNF_LAYER_CONV = 0,
+    BNF_LAYER_DENSE,
+    BNF_LAYER_HEAD /* dense with unit rows */,
+    BNF_LAYER_RELU,
+    BNF_LAYER_LEAKY_RELU,
+    BNF_LAYER_TANH,
+    BNF_LAYER_SIGMOID,
+    BNF_LAYER_GROUPSORT2,
+    BNF_LAYER_FULLSORT,
+    BNF_LAYER_MAX_POOL,
+    BNF_LAYER_AVG_POOL,
+    BNF_LAYER_SCALED_AVG_POOL,
+    BNF_LAYER_L2_POOL,
+    BNF_LAYER_GLOBAL_AVG_POOL,
+    BNF_LAYER_SCALED_GLOBAL_AVG_POOL,
+    BNF_LAYER_GLOBAL_L2_POOL,
+    BNF_LAYER_BATCH_NORM,
+    BNF_LAYER_DROPOUT,
+    BNF_LAYER_FLATTEN,
+    BNF_LAYER_UNSHUFFLE,
+    BNF_LAYER_COUNT
 } bnf_layer_kind;
 
 extern const char *const bnf_layer_kind_names[BNF_LAYER_COUNT + 1]; /* "conv", "dense", ...; NULL-terminated */
 
 /* One entry of a network's list. Fields that a kind does not use are ignored. */
 typedef struct bnf_layer {
-    int kind;                                     /* bnf_layer_kind */
-    int64_t out, kernel, stride, pad, dilation, groups; /* pools: kernel = window; stride 0 = 1 (conv) or the window (pool); pad -1 = same */
+    int kind; /* bnf_layer_kind */
+    int64_t out, kernel, stride, pad, dilation,
+        groups; /* pools: kernel = window; stride 0 = 1 (conv) or the window (pool); pad -1 = same */
     bool bias;
-    double slope, rate;                           /* leaky_relu; dropout */
+    double slope, rate; /* leaky_relu; dropout */
 } bnf_layer;
 
 bnf_layer bnf_layer_default(bnf_layer_kind kind);

@@ -22,7 +22,8 @@ typedef struct bnf_val {
 } bnf_val;
 #define BNF_NONE ((bnf_val){-1})
 
-static inline bool bnf_val_ok(bnf_val v) {
+static inline bool bnf_val_ok(bnf_val v)
+{
     return v.id >= 0;
 }
 
@@ -56,7 +57,7 @@ bnf_val bnf_log(bnf_builder *b, bnf_val x);
 bnf_val bnf_sqrt(bnf_builder *b, bnf_val x);
 bnf_val bnf_rsqrt(bnf_builder *b, bnf_val x);
 bnf_val bnf_square(bnf_builder *b, bnf_val x);
-bnf_val bnf_abs(bnf_builder *b, bnf_val x); /* gradient 0 at 0 */
+bnf_val bnf_abs(bnf_builder *b, bnf_val x);                                /* gradient 0 at 0 */
 bnf_val bnf_affine(bnf_builder *b, bnf_val x, double scale, double shift); /* scale * x + shift */
 bnf_val bnf_clip(bnf_builder *b, bnf_val x, double lo, double hi);         /* gradient 1 inside [lo, hi], 0 outside */
 bnf_val bnf_add(bnf_builder *b, bnf_val x, bnf_val y);
@@ -120,7 +121,8 @@ bnf_val bnf_channel_sum(bnf_builder *b, bnf_val x, bnf_val w);
 /* ... of w (x - mean)^2 -> [C]. */
 bnf_val bnf_channel_sqdev(bnf_builder *b, bnf_val x, bnf_val w, bnf_val mean);
 /* (x - mean) * rsqrt(var + eps) * gamma + beta, per channel; gamma, beta may be BNF_NONE (both). */
-bnf_val bnf_channel_normalize(bnf_builder *b, bnf_val x, bnf_val mean, bnf_val var, bnf_val gamma, bnf_val beta, double eps);
+bnf_val bnf_channel_normalize(bnf_builder *b, bnf_val x, bnf_val mean, bnf_val var, bnf_val gamma, bnf_val beta,
+                              double eps);
 
 /* --- across leaves --------------------------------------------------------------------------------------------------------- */
 

@@ -3,12 +3,15 @@
 
 #include "base/mem.h"
 
-double bnf_owners_cost(const bnf_param_info *info) {
+double bnf_owners_cost(const bnf_param_info *info)
+{
     /* An element of a plain update moves about 30 bytes; at some 10 bytes/ns per core against 100 flops/ns that is 300 flops. */
-    return info->trainable ? 300.0 * (double)bnf_desc_count(&info->desc) + (info->reparam.make ? info->reparam.cost : 0) : 0;
+    return info->trainable ? 300.0 * (double)bnf_desc_count(&info->desc) + (info->reparam.make ? info->reparam.cost : 0)
+                           : 0;
 }
 
-bnf_status bnf_owners_assign(const bnf_params *params, int ranks, int *owner) {
+bnf_status bnf_owners_assign(const bnf_params *params, int ranks, int *owner)
+{
     int n = bnf_params_count(params);
     double *load;
     BNF_TRY(bnf_calloc((size_t)ranks, sizeof *load, "owners' load", &load));
@@ -17,7 +20,8 @@ bnf_status bnf_owners_assign(const bnf_params *params, int ranks, int *owner) {
     for (int done = 0; done < n; done++) {
         int next = -1, least = 0;
         for (int i = 0; i < n; i++)
-            if (owner[i] < 0 && (next < 0 || bnf_owners_cost(bnf_params_info(params, i)) > bnf_owners_cost(bnf_params_info(params, next))))
+            if (owner[i] < 0 && (next < 0 || bnf_owners_cost(bnf_params_info(params, i)) >
+                                                 bnf_owners_cost(bnf_params_info(params, next))))
                 next = i;
         for (int r = 1; r < ranks; r++)
             if (load[r] < load[least])

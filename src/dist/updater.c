@@ -20,8 +20,8 @@ typedef struct owned {
     float *state[MAX_STATES]; /* optimiser */
     float *grad;              /* [n] of the effective weight; points into `gradients` */
     bnf_reparam reparam;
-    float *raw_grad;          /* [n] with a reparametrisation */
-    double *reparam_state;    /* scratch for gather, [reparam.state_count] */
+    float *raw_grad;       /* [n] with a reparametrisation */
+    double *reparam_state; /* scratch for gather, [reparam.state_count] */
 } owned;
 
 struct bnf_updater {
@@ -31,26 +31,29 @@ struct bnf_updater {
     int n;
     int *owner;
     bnf_update_rule rule;
-    owned *mine;              /* [n] zero where another rank owns */
-    int64_t *reparam_count;   /* [n] elements of the reparametrisation's state, known to every rank */
-    double *sumsq;            /* [n] */
-    int *order;               /* [n_mine] own parameters, dearest first */
+    owned *mine;            /* [n] zero where another rank owns */
+    int64_t *reparam_count; /* [n] elements of the reparametrisation's state, known to every rank */
+    double *sumsq;          /* [n] */
+    int *order;             /* [n_mine] own parameters, dearest first */
     int n_mine;
-    float *gradients;         /* this rank's slice of the reduced gradients, all groups */
+    float *gradients; /* this rank's slice of the reduced gradients, all groups */
     int64_t gradients_size;
-    float *send, *wire;       /* effective weights of this rank, and of all, ordered by owner */
-    int64_t *wire_bytes;      /* [ranks] */
+    float *send, *wire;  /* effective weights of this rank, and of all, ordered by owner */
+    int64_t *wire_bytes; /* [ranks] */
 };
 
-static int64_t elements(const bnf_updater *u, int i) {
+static int64_t elements(const bnf_updater *u, int i)
+{
     return bnf_desc_count(&bnf_params_info(u->params, i)->desc);
 }
 
-static bool trainable(const bnf_updater *u, int i) {
+static bool trainable(const bnf_updater *u, int i)
+{
     return bnf_params_info(u->params, i)->trainable;
 }
 
-static bnf_status make_owned(bnf_updater *u, int i) {
+static bnf_status make_owned(bnf_updater *u, int i)
+{
     owned *o = &u->mine[i];
     const bnf_param_info *info = bnf_params_info(u->params, i);
     size_t n = (size_t)elements(u, i);
@@ -71,7 +74,8 @@ static bnf_status make_owned(bnf_updater *u, int i) {
 }
 
 /* Effective weight of an owned parameter into the store. */
-static bnf_status effective(bnf_updater *u, int i) {
+static bnf_status effective(bnf_updater *u, int i)
+{
     owned *o = &u->mine[i];
     if (!o->reparam.self)
         return BNF_OK;
@@ -79,7 +83,8 @@ static bnf_status effective(bnf_updater *u, int i) {
     return s == BNF_OK ? s : bnf_fail_context(s, "parameter '%s'", bnf_params_info(u->params, i)->name);
 }
 
-static void sort_mine(bnf_updater *u) {
+static void sort_mine(bnf_updater *u)
+{
     u->n_mine = 0;
     for (int i = 0; i < u->n; i++) {
         if (u->owner[i] != u->rank || !trainable(u, i))
@@ -93,7 +98,8 @@ static void sort_mine(bnf_updater *u) {
 }
 
 /* Runs `what` for every own parameter on the threads, dearest first. The first failure in order of parameters is reported. */
-static bnf_status for_mine(bnf_updater *u, bnf_status (*what)(bnf_updater *, int)) {
+static bnf_status for_mine(bnf_updater *u, bnf_status (*what)(bnf_updater *, int))
+{
     bnf_status status = BNF_OK;
     char message[512] = "";
     int worst = u->n;
@@ -114,7 +120,8 @@ static bnf_status for_mine(bnf_updater *u, bnf_status (*what)(bnf_updater *, int
 }
 
 /* Effective weights of owner `rank` between the store and an array in the order of the wire. Returns the elements. */
-static int64_t copy_wire(bnf_updater *u, int rank, float *wire, bool to_wire) {
+static int64_t copy_wire(bnf_updater *u, int rank, float *wire, bool to_wire)
+{
     int64_t at = 0;
     for (int i = 0; i < u->n; i++)
         if (u->owner[i] == rank && trainable(u, i)) {
@@ -126,7 +133,8 @@ static int64_t copy_wire(bnf_updater *u, int rank, float *wire, bool to_wire) {
     return at;
 }
 
-static bnf_status broadcast(bnf_updater *u) {
+static bnf_status broadcast(bnf_updater *u)
+{
     if (u->ranks > 1) {
         copy_wire(u, u->rank, u->send, true);
         BNF_TRY(bnf_comm_allgatherv(u->comm, u->send, u->wire_bytes, u->wire));
@@ -138,7 +146,8 @@ static bnf_status broadcast(bnf_updater *u) {
     return BNF_OK;
 }
 
-static bnf_status fill(bnf_updater *u, const int *owner) {
+static bnf_status fill(bnf_updater *u, const int *owner)
+{
     size_t n = (size_t)u->n + 1;
     BNF_TRY(bnf_calloc(n, sizeof *u->owner, "updater", &u->owner));
     BNF_TRY(bnf_calloc(n, sizeof *u->mine, "updater", &u->mine));
@@ -166,8 +175,9 @@ static bnf_status fill(bnf_updater *u, const int *owner) {
     return BNF_OK;
 }
 
-bnf_status bnf_updater_create(const bnf_comm *comm, bnf_params *params, const int *owner, const bnf_update_rule *rule, int threads,
-                              bnf_updater **updater) {
+bnf_status bnf_updater_create(const bnf_comm *comm, bnf_params *params, const int *owner, const bnf_update_rule *rule,
+                              int threads, bnf_updater **updater)
+{
     BNF_ASSERT(bnf_params_real(params) == BNF_F32 && rule->n_states <= MAX_STATES && threads >= 1);
     bnf_updater *u;
     BNF_TRY(bnf_calloc(1, sizeof *u, "updater", &u));
@@ -193,7 +203,8 @@ bnf_status bnf_updater_create(const bnf_comm *comm, bnf_params *params, const in
     return BNF_OK;
 }
 
-void bnf_updater_destroy(bnf_updater *updater) {
+void bnf_updater_destroy(bnf_updater *updater)
+{
     if (!updater)
         return;
     for (int i = 0; updater->mine && i < updater->n; i++) {
@@ -220,7 +231,8 @@ void bnf_updater_destroy(bnf_updater *updater) {
 }
 
 /* Gradients of owned parameters, summed over all leaves: o->grad. */
-static bnf_status reduce(bnf_updater *u, bnf_plan *plan) {
+static bnf_status reduce(bnf_updater *u, bnf_plan *plan)
+{
     int groups = bnf_plan_grad_groups(plan);
     float *to = u->gradients;
     for (int g = 0; g < groups; g++) {
@@ -241,7 +253,8 @@ static bnf_status reduce(bnf_updater *u, bnf_plan *plan) {
     return BNF_OK;
 }
 
-static bnf_status raw_gradient(bnf_updater *u, int i) {
+static bnf_status raw_gradient(bnf_updater *u, int i)
+{
     owned *o = &u->mine[i];
     if (!o->grad)
         return bnf_fail(BNF_ERR_ARG, "no gradient arrived for parameter '%s'", bnf_params_info(u->params, i)->name);
@@ -254,7 +267,8 @@ static bnf_status raw_gradient(bnf_updater *u, int i) {
 }
 
 /* Sum over parameters in their order, the same on every rank. */
-static bnf_status total_sumsq(bnf_updater *u, double *total) {
+static bnf_status total_sumsq(bnf_updater *u, double *total)
+{
     for (int i = 0; i < u->n; i++)
         if (u->owner[i] != u->rank || !trainable(u, i))
             u->sumsq[i] = 0;
@@ -265,19 +279,22 @@ static bnf_status total_sumsq(bnf_updater *u, double *total) {
     return BNF_OK;
 }
 
-static void apply(bnf_updater *u, int i, double scale, int64_t step) {
+static void apply(bnf_updater *u, int i, double scale, int64_t step)
+{
     owned *o = &u->mine[i];
     u->rule.update(u->rule.self, i, o->raw, o->grad, o->state, elements(u, i), scale, step);
 }
 
-static bnf_status update_mine(bnf_updater *u, double scale, int64_t step) {
+static bnf_status update_mine(bnf_updater *u, double scale, int64_t step)
+{
 #pragma omp parallel for num_threads(u->threads) schedule(dynamic, 1)
     for (int k = 0; k < u->n_mine; k++)
         apply(u, u->order[k], scale, step);
     return for_mine(u, effective);
 }
 
-bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, bnf_update_stats *stats) {
+bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, bnf_update_stats *stats)
+{
     bnf_updater *u = updater;
     double total, t0 = bnf_clock_seconds();
     for (int i = 0; i < u->n; i++)
@@ -297,14 +314,16 @@ bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, 
     return BNF_OK;
 }
 
-int bnf_updater_arrays(const bnf_updater *updater, int param) {
+int bnf_updater_arrays(const bnf_updater *updater, int param)
+{
     if (!trainable(updater, param))
         return 1;
     return 1 + updater->rule.n_states + (updater->reparam_count[param] > 0);
 }
 
 void bnf_updater_array_info(const bnf_updater *updater, int param, int array, const char **name, bnf_dtype *dtype,
-                            int64_t *count) {
+                            int64_t *count)
+{
     *count = elements(updater, param);
     *dtype = BNF_F32;
     if (array == 0) {
@@ -319,7 +338,8 @@ void bnf_updater_array_info(const bnf_updater *updater, int param, int array, co
 }
 
 /* The array on its owner; a reparametrisation's state is a copy. */
-static void *array_of(bnf_updater *u, int param, int array) {
+static void *array_of(bnf_updater *u, int param, int array)
+{
     owned *o = &u->mine[param];
     if (!trainable(u, param))
         return bnf_params_value(u->params, param);
@@ -331,7 +351,8 @@ static void *array_of(bnf_updater *u, int param, int array) {
     return o->reparam_state;
 }
 
-bnf_status bnf_updater_gather(bnf_updater *updater, int param, int array, void *data) {
+bnf_status bnf_updater_gather(bnf_updater *updater, int param, int array, void *data)
+{
     const char *name;
     bnf_dtype dtype;
     int64_t count;
@@ -347,7 +368,8 @@ bnf_status bnf_updater_gather(bnf_updater *updater, int param, int array, void *
     return BNF_OK;
 }
 
-bnf_status bnf_updater_put(bnf_updater *updater, int param, int array, const void *data) {
+bnf_status bnf_updater_put(bnf_updater *updater, int param, int array, const void *data)
+{
     const char *name;
     bnf_dtype dtype;
     int64_t count;
@@ -360,7 +382,8 @@ bnf_status bnf_updater_put(bnf_updater *updater, int param, int array, const voi
     return BNF_OK;
 }
 
-bnf_status bnf_updater_restore(bnf_updater *updater) {
+bnf_status bnf_updater_restore(bnf_updater *updater)
+{
     BNF_TRY(bnf_comm_agree(updater->comm, for_mine(updater, effective)));
     return broadcast(updater);
 }

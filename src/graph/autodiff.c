@@ -14,7 +14,8 @@ typedef struct flow {
     bnf_val leaf, batch;
 } flow;
 
-static void mark_wanted(bnf_graph *g, const bnf_val *wrt, int n) {
+static void mark_wanted(bnf_graph *g, const bnf_val *wrt, int n)
+{
     for (int i = 0; i < n; i++)
         g->wants[wrt[i].id] = true;
     for (int i = 0; i < g->n_nodes; i++) {
@@ -27,12 +28,14 @@ static void mark_wanted(bnf_graph *g, const bnf_val *wrt, int n) {
     }
 }
 
-static void accumulate(bnf_builder *b, bnf_val *sum, bnf_val term) {
+static void accumulate(bnf_builder *b, bnf_val *sum, bnf_val term)
+{
     *sum = bnf_val_ok(*sum) ? bnf_add(b, *sum, term) : term;
 }
 
 /* Gradient of a value after all its readers have contributed. */
-static bnf_val total(bnf_graph *g, const flow *f, int32_t v) {
+static bnf_val total(bnf_graph *g, const flow *f, int32_t v)
+{
     bnf_builder *b = &g->base;
     bnf_val sum = f->leaf;
     if (bnf_val_ok(sum) && !g->values[v].leaf)
@@ -43,7 +46,8 @@ static bnf_val total(bnf_graph *g, const flow *f, int32_t v) {
 }
 
 /* A parameter's gradient as a leaf's contribution. */
-static bnf_val contribution(bnf_graph *g, const flow *f) {
+static bnf_val contribution(bnf_graph *g, const flow *f)
+{
     bnf_builder *b = &g->base;
     bnf_val sum = f->leaf;
     if (bnf_val_ok(sum) && !g->values[sum.id].leaf) /* the same on every leaf */
@@ -53,7 +57,8 @@ static bnf_val contribution(bnf_graph *g, const flow *f) {
     return sum;
 }
 
-static bnf_status backward_node(bnf_graph *g, const bnf_node *node, uint32_t layer, flow *flows) {
+static bnf_status backward_node(bnf_graph *g, const bnf_node *node, uint32_t layer, flow *flows)
+{
     const bnf_op *op = node->op;
     bnf_val dout[BNF_OP_MAX_OUT], din[BNF_OP_MAX_IN];
     bool any = false;
@@ -84,7 +89,8 @@ static bnf_status backward_node(bnf_graph *g, const bnf_node *node, uint32_t lay
     return BNF_OK;
 }
 
-static bnf_status check_loss(const bnf_graph *g, bnf_val loss) {
+static bnf_status check_loss(const bnf_graph *g, bnf_val loss)
+{
     if (bnf_desc_count(&g->values[loss.id].desc) == 1)
         return BNF_OK;
     char shape[96];
@@ -92,7 +98,8 @@ static bnf_status check_loss(const bnf_graph *g, bnf_val loss) {
                     bnf_desc_format(&g->values[loss.id].desc, shape, sizeof shape));
 }
 
-bnf_status bnf_graph_gradient(bnf_graph *graph, bnf_val loss, const bnf_val *wrt, int n, bnf_val *grads) {
+bnf_status bnf_graph_gradient(bnf_graph *graph, bnf_val loss, const bnf_val *wrt, int n, bnf_val *grads)
+{
     BNF_TRY(bnf_graph_status(graph));
     BNF_TRY(check_loss(graph, loss));
     int n_values = graph->n_values;
@@ -120,7 +127,8 @@ bnf_status bnf_graph_gradient(bnf_graph *graph, bnf_val loss, const bnf_val *wrt
     }
     for (int i = 0; i < n && s == BNF_OK; i++) {
         const bnf_value *v = &graph->values[wrt[i].id];
-        grads[i] = v->kind == BNF_V_PARAM ? contribution(graph, &flows[wrt[i].id]) : total(graph, &flows[wrt[i].id], wrt[i].id);
+        grads[i] = v->kind == BNF_V_PARAM ? contribution(graph, &flows[wrt[i].id])
+                                          : total(graph, &flows[wrt[i].id], wrt[i].id);
     }
     bnf_free(graph->wants);
     graph->wants = NULL;

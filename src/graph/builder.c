@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-void bnf_graph_fail(bnf_graph *g, bnf_status status) {
+void bnf_graph_fail(bnf_graph *g, bnf_status status)
+{
     if (g->status != BNF_OK || status == BNF_OK)
         return;
     g->status = status;
@@ -14,19 +15,22 @@ void bnf_graph_fail(bnf_graph *g, bnf_status status) {
         g->message = "out of memory while a graph was built";
 }
 
-void bnf_graph_refail(bnf_graph *g, bnf_status status) {
+void bnf_graph_refail(bnf_graph *g, bnf_status status)
+{
     g->status = BNF_OK;
     bnf_graph_fail(g, status);
 }
 
-bnf_status bnf_graph_status(const bnf_graph *graph) {
+bnf_status bnf_graph_status(const bnf_graph *graph)
+{
     if (graph->status == BNF_OK)
         return BNF_OK;
     bnf_error_clear();
     return bnf_fail(graph->status, "%s", graph->message);
 }
 
-static bnf_status grow(void *array /* really void ** */, int *capacity, int count, size_t size, const char *what) {
+static bnf_status grow(void *array /* really void ** */, int *capacity, int count, size_t size, const char *what)
+{
     if (count < *capacity)
         return BNF_OK;
     int grown = *capacity ? 2 * *capacity : 64;
@@ -35,7 +39,8 @@ static bnf_status grow(void *array /* really void ** */, int *capacity, int coun
     return BNF_OK;
 }
 
-int32_t bnf_graph_add_value(bnf_graph *g, const bnf_value *value) {
+int32_t bnf_graph_add_value(bnf_graph *g, const bnf_value *value)
+{
     bnf_status s = grow(&g->values, &g->cap_values, g->n_values, sizeof *g->values, "graph values");
     if (s != BNF_OK) {
         bnf_graph_fail(g, s);
@@ -45,18 +50,22 @@ int32_t bnf_graph_add_value(bnf_graph *g, const bnf_value *value) {
     return g->n_values++;
 }
 
-int32_t bnf_graph_root(const bnf_graph *g, int32_t v) {
+int32_t bnf_graph_root(const bnf_graph *g, int32_t v)
+{
     while (g->values[v].kind == BNF_V_RESULT && (g->nodes[g->values[v].node].op->flags & BNF_OP_ALIAS))
         v = g->nodes[g->values[v].node].in[0].id;
     return v;
 }
 
 /* Shape rule of a new node, and the rules about levels. */
-static bnf_status check_node(bnf_graph *g, bnf_node *node, bnf_op_inst *inst) {
+static bnf_status check_node(bnf_graph *g, bnf_node *node, bnf_op_inst *inst)
+{
     const bnf_op *op = node->op;
     if (node->n_in < op->n_in_min || node->n_in > op->n_in_max)
-        return bnf_fail(BNF_ERR_ARG, "%s takes %d to %d inputs, not %d", op->name, op->n_in_min, op->n_in_max, node->n_in);
-    *inst = (bnf_op_inst){.op = op, .attr = node->attr, .n_in = node->n_in, .n_out = op->n_out, .layer = (uint32_t)g->n_nodes};
+        return bnf_fail(BNF_ERR_ARG, "%s takes %d to %d inputs, not %d", op->name, op->n_in_min, op->n_in_max,
+                        node->n_in);
+    *inst = (bnf_op_inst){
+        .op = op, .attr = node->attr, .n_in = node->n_in, .n_out = op->n_out, .layer = (uint32_t)g->n_nodes};
     node->leaf = op->flags & BNF_OP_LEAF;
     for (int i = 0; i < node->n_in; i++) {
         inst->in[i] = g->values[node->in[i].id].desc;
@@ -69,7 +78,8 @@ static bnf_status check_node(bnf_graph *g, bnf_node *node, bnf_op_inst *inst) {
     return op->infer(inst);
 }
 
-static bnf_status emit(bnf_builder *b, const bnf_op *op, const void *attr, int n_in, const bnf_val *in, bnf_val *out) {
+static bnf_status emit(bnf_builder *b, const bnf_op *op, const void *attr, int n_in, const bnf_val *in, bnf_val *out)
+{
     bnf_graph *g = (bnf_graph *)b;
     if (g->status != BNF_OK)
         return g->status;
@@ -100,18 +110,21 @@ fail:
     return s;
 }
 
-static const bnf_desc *value_desc(const bnf_builder *b, bnf_val v) {
+static const bnf_desc *value_desc(const bnf_builder *b, bnf_val v)
+{
     const bnf_graph *g = (const bnf_graph *)b;
     BNF_ASSERT(v.id >= 0 && v.id < g->n_values);
     return &g->values[v.id].desc;
 }
 
-static bool value_wanted(const bnf_builder *b, bnf_val v) {
+static bool value_wanted(const bnf_builder *b, bnf_val v)
+{
     const bnf_graph *g = (const bnf_graph *)b;
     return g->wants && v.id < g->n_wants && g->wants[v.id];
 }
 
-static bnf_val constant(bnf_builder *b, double value) {
+static bnf_val constant(bnf_builder *b, double value)
+{
     bnf_graph *g = (bnf_graph *)b;
     for (int i = 0; i < g->n_values; i++)
         if (g->values[i].kind == BNF_V_CONST && g->values[i].constant == value)
@@ -120,7 +133,8 @@ static bnf_val constant(bnf_builder *b, double value) {
     return (bnf_val){bnf_graph_add_value(g, &v)};
 }
 
-bnf_status bnf_graph_create(bnf_params *params, int64_t leaves, bool training, bnf_graph **graph) {
+bnf_status bnf_graph_create(bnf_params *params, int64_t leaves, bool training, bnf_graph **graph)
+{
     BNF_ASSERT(leaves >= 1);
     bnf_graph *g;
     BNF_TRY(bnf_calloc(1, sizeof *g, "graph", &g));
@@ -131,13 +145,19 @@ bnf_status bnf_graph_create(bnf_params *params, int64_t leaves, bool training, b
     }
     g->params = params;
     bnf_dtype real = bnf_params_real(params);
-    g->base = (bnf_builder){.emit = emit, .desc = value_desc, .needs_grad = value_wanted, .constant = constant,
-                            .real = real, .training = training, .leaves = leaves};
+    g->base = (bnf_builder){.emit = emit,
+                            .desc = value_desc,
+                            .needs_grad = value_wanted,
+                            .constant = constant,
+                            .real = real,
+                            .training = training,
+                            .leaves = leaves};
     *graph = g;
     return BNF_OK;
 }
 
-void bnf_graph_destroy(bnf_graph *graph) {
+void bnf_graph_destroy(bnf_graph *graph)
+{
     if (!graph)
         return;
     bnf_free(graph->values);
@@ -148,15 +168,18 @@ void bnf_graph_destroy(bnf_graph *graph) {
     bnf_free(graph);
 }
 
-bnf_builder *bnf_graph_builder(bnf_graph *graph) {
+bnf_builder *bnf_graph_builder(bnf_graph *graph)
+{
     return &graph->base;
 }
 
-bool bnf_val_is_leaf(const bnf_graph *graph, bnf_val v) {
+bool bnf_val_is_leaf(const bnf_graph *graph, bnf_val v)
+{
     return graph->values[v.id].leaf;
 }
 
-static bnf_val add_named(bnf_graph *g, const char *name, const bnf_desc *desc, bnf_value_kind kind, int ref) {
+static bnf_val add_named(bnf_graph *g, const char *name, const bnf_desc *desc, bnf_value_kind kind, int ref)
+{
     if (g->status != BNF_OK)
         return BNF_NONE;
     bnf_value v = {.desc = *desc, .kind = kind, .leaf = kind == BNF_V_INPUT, .ref = ref};
@@ -168,15 +191,18 @@ static bnf_val add_named(bnf_graph *g, const char *name, const bnf_desc *desc, b
     return (bnf_val){bnf_graph_add_value(g, &v)};
 }
 
-bnf_val bnf_graph_input(bnf_graph *graph, const char *name, const bnf_desc *desc) {
+bnf_val bnf_graph_input(bnf_graph *graph, const char *name, const bnf_desc *desc)
+{
     return add_named(graph, name, desc, BNF_V_INPUT, graph->n_inputs++);
 }
 
-bnf_val bnf_graph_knob(bnf_graph *graph, const char *name, const bnf_desc *desc) {
+bnf_val bnf_graph_knob(bnf_graph *graph, const char *name, const bnf_desc *desc)
+{
     return add_named(graph, name, desc, BNF_V_KNOB, graph->n_knobs++);
 }
 
-bnf_val bnf_graph_param(bnf_graph *graph, int index) {
+bnf_val bnf_graph_param(bnf_graph *graph, int index)
+{
     for (int i = 0; i < graph->n_values; i++)
         if (graph->values[i].kind == BNF_V_PARAM && graph->values[i].ref == index)
             return (bnf_val){i};
@@ -184,15 +210,18 @@ bnf_val bnf_graph_param(bnf_graph *graph, int index) {
     return add_named(graph, info->name, &info->desc, BNF_V_PARAM, index);
 }
 
-int bnf_graph_param_index(const bnf_graph *graph, bnf_val param) {
+int bnf_graph_param_index(const bnf_graph *graph, bnf_val param)
+{
     BNF_ASSERT(graph->values[param.id].kind == BNF_V_PARAM);
     return graph->values[param.id].ref;
 }
 
-static void deliver(bnf_graph *g, bnf_delivery **list, int *count, int ref, bnf_val value) {
+static void deliver(bnf_graph *g, bnf_delivery **list, int *count, int ref, bnf_val value)
+{
     if (!bnf_val_ok(value) || g->status != BNF_OK)
         return;
-    bnf_status s = bnf_realloc((size_t)*count * sizeof **list, (size_t)(*count + 1) * sizeof **list, "graph deliveries", list);
+    bnf_status s =
+        bnf_realloc((size_t)*count * sizeof **list, (size_t)(*count + 1) * sizeof **list, "graph deliveries", list);
     if (s != BNF_OK) {
         bnf_graph_fail(g, s);
         return;
@@ -200,21 +229,27 @@ static void deliver(bnf_graph *g, bnf_delivery **list, int *count, int ref, bnf_
     (*list)[(*count)++] = (bnf_delivery){.ref = ref, .value = value};
 }
 
-void bnf_graph_assign(bnf_graph *graph, int index, bnf_val value) {
+void bnf_graph_assign(bnf_graph *graph, int index, bnf_val value)
+{
     if (!bnf_val_ok(value))
         return;
     const bnf_param_info *info = bnf_params_info(graph->params, index);
     if (graph->values[value.id].leaf || !bnf_desc_equal(&info->desc, &graph->values[value.id].desc)) {
         char want[96], got[96];
-        bnf_graph_fail(graph, bnf_fail(BNF_ERR_ARG, "state '%s' is %s batch-level; it cannot take %s", info->name,
-                                         bnf_desc_format(&info->desc, want, sizeof want),
-                                         bnf_desc_format(&graph->values[value.id].desc, got, sizeof got)));
+        bnf_graph_fail(graph, bnf_fail(BNF_ERR_ARG, "state '%s' is %s batch-level; it cannot take %s%s", info->name,
+                                       bnf_desc_format(&info->desc, want, sizeof want),
+                                       bnf_desc_format(&graph->values[value.id].desc, got, sizeof got),
+                                       graph->values[value.id].leaf ? " of every leaf" : ""));
         return;
     }
+    if (graph->values[bnf_graph_root(graph, value.id)].kind ==
+        BNF_V_PARAM) /* as it was before other states changed: a copy */
+        value = bnf_affine(&graph->base, value, 1, 0);
     deliver(graph, &graph->assigns, &graph->n_assigns, index, value);
 }
 
-bnf_status bnf_graph_minimize(bnf_graph *graph, bnf_val loss) {
+bnf_status bnf_graph_minimize(bnf_graph *graph, bnf_val loss)
+{
     BNF_TRY(bnf_graph_status(graph));
     bnf_val *wrt, *grads;
     int n = 0;

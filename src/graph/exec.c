@@ -3,25 +3,34 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "comm/agree.h"
 
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
-static inline char *at(const bnf_plan *p, const bnf_place *place, int thread, int leaf, char *reduce) {
+static inline char *at(const bnf_plan *p, const bnf_place *place, int thread, int leaf, char *reduce)
+{
     switch (place->kind) {
-    case BNF_AT_FIXED: return place->base;
-    case BNF_AT_THREAD: return p->thread_arena[thread] + place->offset;
-    case BNF_AT_LEAF: return p->leaf_arena + (size_t)leaf * p->leaf_bytes + place->offset;
-    case BNF_AT_ROWS: return place->base + (size_t)leaf * place->stride;
-    case BNF_AT_REDUCE: return reduce + place->offset;
-    case BNF_AT_NONE: break;
+    case BNF_AT_FIXED:
+        return place->base;
+    case BNF_AT_THREAD:
+        return p->thread_arena[thread] + place->offset;
+    case BNF_AT_LEAF:
+        return p->leaf_arena + (size_t)leaf * p->leaf_bytes + place->offset;
+    case BNF_AT_ROWS:
+        return place->base + (size_t)leaf * place->stride;
+    case BNF_AT_REDUCE:
+        return reduce + place->offset;
+    case BNF_AT_NONE:
+        break;
     }
     return NULL;
 }
 
 /* leaf: local index, -1 for batch-level nodes. reduce: where this leaf's slots go. */
-static void run_node(const bnf_plan *p, int index, int thread, int leaf, char *reduce, int64_t step) {
+static void run_node(const bnf_plan *p, int index, int thread, int leaf, char *reduce, int64_t step)
+{
     bnf_node_run *run = &p->runs[index];
     const bnf_kernel *kernel = run->kernel.kernel;
     if (!kernel) /* an alias or a batch sum */
@@ -33,7 +42,8 @@ static void run_node(const bnf_plan *p, int index, int thread, int leaf, char *r
     for (int i = 0; i < run->inst.n_out; i++)
         out[i] = at(p, &run->out[i], thread, leaf, reduce);
     int64_t global = leaf < 0 ? -1 : p->leaf_lo + leaf;
-    bnf_run_ctx ctx = {.thread = thread, .leaf = global, .first_sample = global * p->leaf_samples, .seed = p->cfg.seed, .step = step};
+    bnf_run_ctx ctx = {
+        .thread = thread, .leaf = global, .first_sample = global * p->leaf_samples, .seed = p->cfg.seed, .step = step};
     if (!run->seconds) {
         kernel->run(&run->inst, &run->kernel, &ctx, in, out, p->scratch[thread]);
         return;
@@ -43,7 +53,8 @@ static void run_node(const bnf_plan *p, int index, int thread, int leaf, char *r
     run->seconds[8 * thread] += bnf_clock_seconds() - start; /* a cache line per thread */
 }
 
-static void copy_slots(const bnf_plan *p, const bnf_segment *seg, int thread, int leaf, char *reduce) {
+static void copy_slots(const bnf_plan *p, const bnf_segment *seg, int thread, int leaf, char *reduce)
+{
     size_t real = bnf_plan_real(p);
     for (int i = 0; i < seg->n_slots; i++) {
         const bnf_slot *slot = &seg->slots[i];
@@ -55,7 +66,8 @@ static void copy_slots(const bnf_plan *p, const bnf_segment *seg, int thread, in
     }
 }
 
-static void run_leaf(const bnf_plan *p, const bnf_segment *seg, int thread, int leaf, char *reduce, int64_t step) {
+static void run_leaf(const bnf_plan *p, const bnf_segment *seg, int thread, int leaf, char *reduce, int64_t step)
+{
     if (!p->cfg.eager)
         for (int i = 0; i < seg->n_leaf; i++)
             run_node(p, seg->leaf_nodes[i], thread, leaf, reduce, step);
@@ -63,7 +75,8 @@ static void run_leaf(const bnf_plan *p, const bnf_segment *seg, int thread, int 
 }
 
 /* This thread's leaves, in tree order. */
-static void run_walk(const bnf_plan *p, const bnf_segment *seg, int thread, int64_t step) {
+static void run_walk(const bnf_plan *p, const bnf_segment *seg, int thread, int64_t step)
+{
     const bnf_walk *walk = &p->walks[thread];
     bnf_dtype real = p->graph->base.real;
     for (int i = 0; i < walk->n_ops; i++) {
@@ -77,7 +90,8 @@ static void run_walk(const bnf_plan *p, const bnf_segment *seg, int thread, int6
 }
 
 /* Additions between threads: every thread does its share of the elements of all of them. */
-static void run_merges(const bnf_plan *p, const bnf_segment *seg, int thread, int threads) {
+static void run_merges(const bnf_plan *p, const bnf_segment *seg, int thread, int threads)
+{
     size_t real = bnf_plan_real(p);
     int64_t unit = (int64_t)(BNF_ALIGN / real), blocks = seg->elements / unit;
     int64_t lo = blocks * thread / threads * unit, hi = blocks * (thread + 1) / threads * unit;
@@ -86,7 +100,8 @@ static void run_merges(const bnf_plan *p, const bnf_segment *seg, int thread, in
                      bnf_plan_buffer(p, seg, p->merges[i].src) + (size_t)lo * real, hi - lo);
 }
 
-static bool all_finite(const bnf_desc *d, const void *data) {
+static bool all_finite(const bnf_desc *d, const void *data)
+{
     int64_t n = bnf_desc_count(d);
     for (int64_t i = 0; i < n; i++)
         if ((d->dtype == BNF_F32 && !isfinite(((const float *)data)[i])) ||
@@ -96,7 +111,8 @@ static bool all_finite(const bnf_desc *d, const void *data) {
 }
 
 /* Eager: operation by operation over all leaves, each result checked. */
-static bnf_status run_eager(const bnf_plan *p, const bnf_segment *seg, int64_t step) {
+static bnf_status run_eager(const bnf_plan *p, const bnf_segment *seg, int64_t step)
+{
     int leaves = p->leaf_hi - p->leaf_lo;
     for (int i = 0; i < seg->n_leaf; i++) {
         int node = seg->leaf_nodes[i], bad = -1;
@@ -113,14 +129,15 @@ static bnf_status run_eager(const bnf_plan *p, const bnf_segment *seg, int64_t s
         if (bad >= 0) {
             char shape[96];
             return bnf_fail(BNF_ERR_NUMERIC, "node %d (%s, kernel %s, %s): not finite on leaf %d, step %lld", node,
-                            run->inst.op->name, run->kernel.kernel->name, bnf_desc_format(&run->inst.out[0], shape, sizeof shape),
-                            p->leaf_lo + bad, (long long)step);
+                            run->inst.op->name, run->kernel.kernel->name,
+                            bnf_desc_format(&run->inst.out[0], shape, sizeof shape), p->leaf_lo + bad, (long long)step);
         }
     }
     return BNF_OK;
 }
 
-static bnf_status sum_segment(const bnf_plan *p, const bnf_segment *seg) {
+static bnf_status sum_segment(const bnf_plan *p, const bnf_segment *seg)
+{
     const void *partials[64];
     if (seg->n_sums == 0)
         return BNF_OK;
@@ -134,14 +151,15 @@ static bnf_status sum_segment(const bnf_plan *p, const bnf_segment *seg) {
                               seg->sum_root);
 }
 
-static bnf_status run_segment(const bnf_plan *p, int s, int64_t step) {
+static bnf_status run_segment(const bnf_plan *p, int s, int64_t step)
+{
     const bnf_segment *seg = &p->segments[s];
     for (int i = 0; i < seg->n_batch; i++)
         run_node(p, seg->batch_nodes[i], 0, -1, NULL, step);
     if (s == p->n_segments)
         return BNF_OK;
-    if (p->cfg.eager)
-        BNF_TRY(run_eager(p, seg, step));
+    if (p->cfg.eager) /* one rank's failure may not leave the others in the sum below */
+        BNF_TRY(bnf_comm_agree(p->cfg.comm, run_eager(p, seg, step)));
 #pragma omp parallel num_threads(p->cfg.threads)
     {
         int thread = omp_get_thread_num(), threads = omp_get_num_threads();
@@ -153,7 +171,8 @@ static bnf_status run_segment(const bnf_plan *p, int s, int64_t step) {
     return sum_segment(p, seg);
 }
 
-static void repack_params(bnf_plan *p) {
+static void repack_params(bnf_plan *p)
+{
     if (p->packed_version == bnf_params_version(p->graph->params))
         return;
 #pragma omp parallel for num_threads(p->cfg.threads) schedule(dynamic)
@@ -164,29 +183,41 @@ static void repack_params(bnf_plan *p) {
     p->packed_version = bnf_params_version(p->graph->params);
 }
 
-static bnf_status check_bound(const bnf_plan *p) {
+static bnf_status check_bound(const bnf_plan *p)
+{
     for (int i = 0; i < p->graph->n_values; i++)
         if (p->graph->values[i].kind == BNF_V_INPUT && !p->places[i].base)
             return bnf_fail(BNF_ERR_ARG, "input '%s' is not bound to data", p->graph->values[i].name);
     return BNF_OK;
 }
 
-bnf_status bnf_plan_run(bnf_plan *plan, int64_t step) {
+bnf_status bnf_plan_run(bnf_plan *plan, int64_t step)
+{
     BNF_TRY(check_bound(plan));
     repack_params(plan);
     for (int s = 0; s <= plan->n_segments; s++)
         BNF_TRY(run_segment(plan, s, step));
     for (int i = 0; plan->cfg.profile && i < plan->graph->n_nodes; i++)
         plan->runs[i].calls++;
-    const bnf_graph *g = plan->graph;
-    for (int i = 0; i < g->n_assigns; i++) {
-        const bnf_place *place = &plan->places[bnf_graph_root(g, g->assigns[i].value.id)];
-        memcpy(bnf_params_value(g->params, g->assigns[i].ref), place->base, bnf_desc_bytes(&g->values[g->assigns[i].value.id].desc));
-    }
+    if (!plan->cfg.hold_states)
+        bnf_plan_commit(plan);
     return BNF_OK;
 }
 
-bnf_status bnf_plan_bind(bnf_plan *plan, bnf_val input, const void *data) {
+void bnf_plan_commit(bnf_plan *plan)
+{
+    const bnf_graph *g = plan->graph;
+    for (int i = 0; i < g->n_assigns; i++) {
+        int32_t value = g->assigns[i].value.id;
+        memcpy(bnf_params_value(g->params, g->assigns[i].ref), plan->places[bnf_graph_root(g, value)].base,
+               bnf_desc_bytes(&g->values[value].desc));
+    }
+    if (g->n_assigns > 0)
+        bnf_params_touch(g->params);
+}
+
+bnf_status bnf_plan_bind(bnf_plan *plan, bnf_val input, const void *data)
+{
     BNF_ASSERT(plan->graph->values[input.id].kind == BNF_V_INPUT);
     BNF_ASSERT((uintptr_t)data % BNF_ALIGN == 0);
     bnf_place *place = &plan->places[input.id];
@@ -200,26 +231,30 @@ bnf_status bnf_plan_bind(bnf_plan *plan, bnf_val input, const void *data) {
     return BNF_OK;
 }
 
-bnf_status bnf_plan_set(bnf_plan *plan, bnf_val knob, const void *data) {
+bnf_status bnf_plan_set(bnf_plan *plan, bnf_val knob, const void *data)
+{
     BNF_ASSERT(plan->graph->values[knob.id].kind == BNF_V_KNOB);
     memcpy(plan->places[knob.id].base, data, bnf_desc_bytes(&plan->graph->values[knob.id].desc));
     return BNF_OK;
 }
 
-const void *bnf_plan_output(const bnf_plan *plan, bnf_val v) {
+const void *bnf_plan_output(const bnf_plan *plan, bnf_val v)
+{
     int32_t root = bnf_graph_root(plan->graph, v.id);
     BNF_ASSERT(plan->kept[root]);
     return plan->places[root].base;
 }
 
-int bnf_plan_grad_groups(const bnf_plan *plan) {
+int bnf_plan_grad_groups(const bnf_plan *plan)
+{
     int n = 0;
     for (int s = 0; s < plan->n_segments; s++)
         n += plan->segments[s].group.n_params > 0;
     return n;
 }
 
-static void unpack_group(const bnf_plan *p, bnf_segment *seg) {
+static void unpack_group(const bnf_plan *p, bnf_segment *seg)
+{
     size_t real = bnf_plan_real(p);
     int n = seg->group.n_params, work = n * p->n_cover;
 #pragma omp parallel for num_threads(p->cfg.threads) schedule(dynamic)
@@ -235,7 +270,8 @@ static void unpack_group(const bnf_plan *p, bnf_segment *seg) {
     }
 }
 
-const bnf_grad_group *bnf_plan_grad_group(bnf_plan *plan, int g) {
+const bnf_grad_group *bnf_plan_grad_group(bnf_plan *plan, int g)
+{
     for (int s = 0; s < plan->n_segments; s++) {
         bnf_segment *seg = &plan->segments[s];
         if (seg->group.n_params == 0 || g-- > 0)

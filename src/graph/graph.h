@@ -12,8 +12,8 @@ typedef enum bnf_value_kind { BNF_V_INPUT, BNF_V_KNOB, BNF_V_PARAM, BNF_V_CONST,
 typedef struct bnf_value {
     bnf_desc desc;
     bnf_value_kind kind;
-    bool leaf;       /* one array per leaf; else one for the whole batch */
-    int32_t node;    /* RESULT: which node, and which of its outputs */
+    bool leaf;    /* one array per leaf; else one for the whole batch */
+    int32_t node; /* RESULT: which node, and which of its outputs */
     int32_t out;
     int32_t ref;     /* PARAM: index in the store; INPUT, KNOB: running number */
     double constant; /* CONST */

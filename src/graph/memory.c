@@ -9,22 +9,25 @@
 /* Life of a leaf-level result, in positions of the whole schedule; segments are apart. */
 typedef struct life {
     int32_t value;
-    int first, last;          /* position of the writer and of the last reader */
+    int first, last; /* position of the writer and of the last reader */
     int first_seg, last_seg;
     int readers;
     size_t bytes, offset;
 } life;
 
-static size_t align_up(size_t n) {
+static size_t align_up(size_t n)
+{
     return (n + BNF_ALIGN - 1) / BNF_ALIGN * BNF_ALIGN;
 }
 
-static int64_t align_elements(const bnf_plan *p, int64_t n) {
+static int64_t align_elements(const bnf_plan *p, int64_t n)
+{
     int64_t unit = (int64_t)(BNF_ALIGN / bnf_plan_real(p));
     return (n + unit - 1) / unit * unit;
 }
 
-static void read_at(const bnf_plan *p, life *lives, int32_t value, int position, int segment) {
+static void read_at(const bnf_plan *p, life *lives, int32_t value, int position, int segment)
+{
     life *l = &lives[bnf_graph_root(p->graph, value)];
     l->readers++;
     if (position > l->last) {
@@ -33,7 +36,8 @@ static void read_at(const bnf_plan *p, life *lives, int32_t value, int position,
     }
 }
 
-static void find_lives(const bnf_plan *p, life *lives) {
+static void find_lives(const bnf_plan *p, life *lives)
+{
     const bnf_graph *g = p->graph;
     for (int i = 0; i < g->n_values; i++)
         lives[i] = (life){.value = i, .first = -1, .last = -1, .bytes = align_up(bnf_desc_bytes(&g->values[i].desc))};
@@ -59,7 +63,8 @@ static void find_lives(const bnf_plan *p, life *lives) {
 }
 
 /* Reduce slots of every segment: batch sums first, then gradients ordered by owner. */
-static bnf_status make_slots(bnf_plan *p, life *lives) {
+static bnf_status make_slots(bnf_plan *p, life *lives)
+{
     const bnf_graph *g = p->graph;
     int position = -1;
     for (int s = 0; s < p->n_segments; s++) {
@@ -69,7 +74,8 @@ static bnf_status make_slots(bnf_plan *p, life *lives) {
         for (int k = 0; k < seg->n_leaf; k++) {
             const bnf_node *node = &g->nodes[seg->leaf_nodes[k]];
             if (node->op->flags & BNF_OP_BATCH_SUM)
-                seg->slots[seg->n_slots++] = (bnf_slot){.value = node->in[0].id, .result = node->out[0].id, .param = -1};
+                seg->slots[seg->n_slots++] =
+                    (bnf_slot){.value = node->in[0].id, .result = node->out[0].id, .param = -1};
         }
         seg->n_sums = seg->n_slots;
         for (int owner = 0; owner < p->ranks; owner++)
@@ -87,17 +93,20 @@ static bnf_status make_slots(bnf_plan *p, life *lives) {
 }
 
 /* A value can be computed right into its slot if nobody else reads it and it has storage of its own. */
-static bool slot_direct(const bnf_plan *p, const life *lives, const bnf_slot *slot, int segment) {
+static bool slot_direct(const bnf_plan *p, const life *lives, const bnf_slot *slot, int segment)
+{
     const bnf_graph *g = p->graph;
     int32_t v = slot->value;
-    if (p->cfg.eager || g->values[v].kind != BNF_V_RESULT || !g->values[v].leaf || bnf_graph_root(g, v) != v || p->kept[v])
+    if (p->cfg.eager || g->values[v].kind != BNF_V_RESULT || !g->values[v].leaf || bnf_graph_root(g, v) != v ||
+        p->kept[v])
         return false;
     int readers = lives[v].readers - (slot->result >= 0 ? 1 : 0); /* the batch-sum node itself counts as a reader */
     return readers == 1 && lives[v].first_seg == segment && lives[v].last_seg == segment;
 }
 
 /* Which slots can be written in place; must be known before kernels are made (they may leave such gradients packed). */
-static void mark_direct(bnf_plan *p, const life *lives) {
+static void mark_direct(bnf_plan *p, const life *lives)
+{
     for (int s = 0; s < p->n_segments; s++) {
         bnf_segment *seg = &p->segments[s];
         for (int i = 0; i < seg->n_slots; i++) {
@@ -113,7 +122,8 @@ static void mark_direct(bnf_plan *p, const life *lives) {
     }
 }
 
-static int life_larger(const void *a, const void *b) {
+static int life_larger(const void *a, const void *b)
+{
     const life *x = *(life *const *)a, *y = *(life *const *)b;
     if (x->bytes != y->bytes)
         return x->bytes < y->bytes ? 1 : -1;
@@ -121,7 +131,8 @@ static int life_larger(const void *a, const void *b) {
 }
 
 /* Offsets such that lives that overlap do not share bytes: largest first, at the lowest place that is free. Returns the extent. */
-static size_t pack_lives(life **list, int n, bool share) {
+static size_t pack_lives(life **list, int n, bool share)
+{
     size_t extent = 0;
     qsort(list, (size_t)n, sizeof *list, life_larger);
     for (int i = 0; i < n; i++) {
@@ -144,7 +155,8 @@ static size_t pack_lives(life **list, int n, bool share) {
 }
 
 /* An input that dies at an operation that works in place lends its buffer to the output: the two lives become one. */
-static void join_inplace(const bnf_plan *p, life *lives, int32_t *host) {
+static void join_inplace(const bnf_plan *p, life *lives, int32_t *host)
+{
     const bnf_graph *g = p->graph;
     for (int s = 0; s < p->n_segments && !p->cfg.eager; s++)
         for (int k = 0; k < p->segments[s].n_leaf; k++) {
@@ -170,14 +182,16 @@ static void join_inplace(const bnf_plan *p, life *lives, int32_t *host) {
         }
 }
 
-static bool has_buffer(const bnf_plan *p, int32_t v) {
+static bool has_buffer(const bnf_plan *p, int32_t v)
+{
     const bnf_graph *g = p->graph;
     const bnf_value *x = &g->values[v];
     return x->kind == BNF_V_RESULT && x->leaf && p->node_segment[x->node] >= 0 && bnf_graph_root(g, v) == v &&
            p->places[v].kind == BNF_AT_NONE;
 }
 
-static bnf_status place_results(bnf_plan *p, life *lives) {
+static bnf_status place_results(bnf_plan *p, life *lives)
+{
     const bnf_graph *g = p->graph;
     int32_t *host;
     life **list;
@@ -214,7 +228,8 @@ static bnf_status place_results(bnf_plan *p, life *lives) {
 }
 
 /* Parameters, constants, knobs, batch-level results and kept outputs have fixed memory. */
-static bnf_status place_fixed(bnf_plan *p) {
+static bnf_status place_fixed(bnf_plan *p)
+{
     const bnf_graph *g = p->graph;
     for (int i = 0; i < g->n_values; i++) {
         const bnf_value *v = &g->values[i];
@@ -246,7 +261,8 @@ static bnf_status place_fixed(bnf_plan *p) {
 }
 
 /* Kernels are chosen between the two halves: they decide how large a packed gradient is. */
-static bnf_status size_slots(bnf_plan *p) {
+static bnf_status size_slots(bnf_plan *p)
+{
     const bnf_graph *g = p->graph;
     for (int s = 0; s < p->n_segments; s++) {
         bnf_segment *seg = &p->segments[s];
@@ -272,7 +288,8 @@ static bnf_status size_slots(bnf_plan *p) {
     return BNF_OK;
 }
 
-bnf_status bnf_plan_place_early(bnf_plan *p, void **lives_out) {
+bnf_status bnf_plan_place_early(bnf_plan *p, void **lives_out)
+{
     life *lives;
     BNF_TRY(bnf_arena_alloc(p->arena, (size_t)p->graph->n_values * sizeof *lives, &lives));
     find_lives(p, lives);
@@ -283,7 +300,8 @@ bnf_status bnf_plan_place_early(bnf_plan *p, void **lives_out) {
     return BNF_OK;
 }
 
-bnf_status bnf_plan_place_late(bnf_plan *p, void *lives) {
+bnf_status bnf_plan_place_late(bnf_plan *p, void *lives)
+{
     BNF_TRY(size_slots(p));
     return place_results(p, lives);
 }

@@ -21,7 +21,8 @@ struct bnf_params {
     uint64_t version;
 };
 
-bnf_status bnf_params_create(bnf_dtype real, bnf_params **params) {
+bnf_status bnf_params_create(bnf_dtype real, bnf_params **params)
+{
     BNF_ASSERT(real == BNF_F32 || real == BNF_F64);
     bnf_params *p;
     BNF_TRY(bnf_calloc(1, sizeof *p, "parameter store", &p));
@@ -31,7 +32,8 @@ bnf_status bnf_params_create(bnf_dtype real, bnf_params **params) {
     return BNF_OK;
 }
 
-void bnf_params_destroy(bnf_params *params) {
+void bnf_params_destroy(bnf_params *params)
+{
     if (!params)
         return;
     for (int i = 0; i < params->count; i++) {
@@ -43,7 +45,8 @@ void bnf_params_destroy(bnf_params *params) {
     bnf_free(params);
 }
 
-static bnf_status entry_fill(entry *e, const bnf_param_info *info) {
+static bnf_status entry_fill(entry *e, const bnf_param_info *info)
+{
     e->info = *info;
     BNF_TRY(bnf_strdup(info->name, &e->name));
     e->info.name = e->name;
@@ -56,7 +59,8 @@ static bnf_status entry_fill(entry *e, const bnf_param_info *info) {
     return bnf_calloc((size_t)bnf_desc_count(&info->desc), bnf_dtype_size(info->desc.dtype), info->name, &e->value);
 }
 
-bnf_status bnf_params_add(bnf_params *params, const bnf_param_info *info, int *index) {
+bnf_status bnf_params_add(bnf_params *params, const bnf_param_info *info, int *index)
+{
     BNF_ASSERT(info->name && info->desc.dtype == params->real);
     if (bnf_params_find(params, info->name) >= 0)
         return bnf_fail(BNF_ERR_ARG, "two parameters are named '%s'", info->name);
@@ -79,40 +83,48 @@ bnf_status bnf_params_add(bnf_params *params, const bnf_param_info *info, int *i
     return BNF_OK;
 }
 
-bnf_dtype bnf_params_real(const bnf_params *params) {
+bnf_dtype bnf_params_real(const bnf_params *params)
+{
     return params->real;
 }
 
-int bnf_params_count(const bnf_params *params) {
+int bnf_params_count(const bnf_params *params)
+{
     return params->count;
 }
 
-int bnf_params_find(const bnf_params *params, const char *name) {
+int bnf_params_find(const bnf_params *params, const char *name)
+{
     for (int i = 0; i < params->count; i++)
         if (strcmp(params->entries[i].name, name) == 0)
             return i;
     return -1;
 }
 
-const bnf_param_info *bnf_params_info(const bnf_params *params, int index) {
+const bnf_param_info *bnf_params_info(const bnf_params *params, int index)
+{
     BNF_ASSERT(index >= 0 && index < params->count);
     return &params->entries[index].info;
 }
 
-void *bnf_params_value(bnf_params *params, int index) {
+void *bnf_params_value(bnf_params *params, int index)
+{
     BNF_ASSERT(index >= 0 && index < params->count);
     return params->entries[index].value;
 }
 
-void bnf_params_touch(bnf_params *params) {
+void bnf_params_touch(bnf_params *params)
+{
     params->version++;
 }
 
-uint64_t bnf_params_version(const bnf_params *params) {
+uint64_t bnf_params_version(const bnf_params *params)
+{
     return params->version;
 }
 
-int64_t bnf_params_elements(const bnf_params *params, bool trainable_only) {
+int64_t bnf_params_elements(const bnf_params *params, bool trainable_only)
+{
     int64_t n = 0;
     for (int i = 0; i < params->count; i++)
         if (params->entries[i].info.trainable || !trainable_only)
@@ -121,7 +133,8 @@ int64_t bnf_params_elements(const bnf_params *params, bool trainable_only) {
 }
 
 /* Modified Gram-Schmidt, twice, over the rows (or columns, if there are fewer) of the matrix [dim0, rest] in f64. */
-static void orthonormalise(double *w, int64_t count, int64_t length, int64_t vector_step, int64_t element_step) {
+static void orthonormalise(double *w, int64_t count, int64_t length, int64_t vector_step, int64_t element_step)
+{
     for (int64_t i = 0; i < count; i++) {
         double *wi = w + i * vector_step;
         for (int pass = 0; pass < 2; pass++)
@@ -143,7 +156,8 @@ static void orthonormalise(double *w, int64_t count, int64_t length, int64_t vec
 }
 
 /* The f64 initial value of every element; draws are keyed by (seed, parameter, element). */
-static void draw(const entry *e, uint64_t seed, int index, double *w) {
+static void draw(const entry *e, uint64_t seed, int index, double *w)
+{
     const bnf_init *init = &e->info.init;
     int64_t n = bnf_desc_count(&e->info.desc), rows = e->info.desc.dim[0], cols = n / rows;
     bnf_philox_key key = bnf_philox_key_make(seed, BNF_STREAM_INIT);
@@ -173,7 +187,8 @@ static void draw(const entry *e, uint64_t seed, int index, double *w) {
     }
 }
 
-bnf_status bnf_params_init(bnf_params *params, uint64_t seed) {
+bnf_status bnf_params_init(bnf_params *params, uint64_t seed)
+{
     for (int i = 0; i < params->count; i++) {
         entry *e = &params->entries[i];
         int64_t n = bnf_desc_count(&e->info.desc);

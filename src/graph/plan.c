@@ -6,12 +6,13 @@
 #include <omp.h>
 #include <string.h>
 
-static bnf_status check_config(bnf_plan *p) {
+static bnf_status check_config(bnf_plan *p)
+{
     const bnf_graph *g = p->graph;
     BNF_ASSERT(p->cfg.threads >= 1);
     if (p->ranks > g->base.leaves)
-        return bnf_fail(BNF_ERR_ARG, "%d ranks but only %lld leaves: start at most %lld ranks or raise train.leaves", p->ranks,
-                        (long long)g->base.leaves, (long long)g->base.leaves);
+        return bnf_fail(BNF_ERR_ARG, "%d ranks but only %lld leaves: start at most %lld ranks or raise train.leaves",
+                        p->ranks, (long long)g->base.leaves, (long long)g->base.leaves);
     bnf_tree_range((int)g->base.leaves, p->ranks, p->rank, &p->leaf_lo, &p->leaf_hi);
     for (int i = 0; i < g->n_values; i++)
         if (g->values[i].kind == BNF_V_INPUT && p->leaf_samples == 0)
@@ -23,12 +24,17 @@ static bnf_status check_config(bnf_plan *p) {
     return BNF_OK;
 }
 
-static void fill_inst(bnf_plan *p, int node_index) {
+static void fill_inst(bnf_plan *p, int node_index)
+{
     const bnf_graph *g = p->graph;
     const bnf_node *node = &g->nodes[node_index];
     bnf_op_inst *inst = &p->runs[node_index].inst;
-    *inst = (bnf_op_inst){.op = node->op, .attr = node->attr, .n_in = node->n_in, .n_out = node->op->n_out,
-                          .layer = (uint32_t)node_index, .threads = p->cfg.threads};
+    *inst = (bnf_op_inst){.op = node->op,
+                          .attr = node->attr,
+                          .n_in = node->n_in,
+                          .n_out = node->op->n_out,
+                          .layer = (uint32_t)node_index,
+                          .threads = p->cfg.threads};
     for (int i = 0; i < node->n_in; i++) {
         inst->in[i] = g->values[node->in[i].id].desc;
         inst->in_is_param[i] = g->values[node->in[i].id].kind == BNF_V_PARAM;
@@ -38,7 +44,8 @@ static void fill_inst(bnf_plan *p, int node_index) {
 }
 
 /* The first kernel in the operation's list that accepts. */
-static bnf_status choose_kernel(bnf_plan *p, bnf_node_run *run) {
+static bnf_status choose_kernel(bnf_plan *p, bnf_node_run *run)
+{
     const bnf_kernel *k = run->inst.op->kernels;
     BNF_ASSERT(k && k->name);
     if (p->cfg.reference)
@@ -59,11 +66,13 @@ static bnf_status choose_kernel(bnf_plan *p, bnf_node_run *run) {
                     bnf_desc_format(&run->inst.in[0], shape, sizeof shape));
 }
 
-static bool runs_kernel(const bnf_plan *p, int node) {
+static bool runs_kernel(const bnf_plan *p, int node)
+{
     return p->node_segment[node] >= 0 && !(p->graph->nodes[node].op->flags & (BNF_OP_ALIAS | BNF_OP_BATCH_SUM));
 }
 
-static bnf_status choose_kernels(bnf_plan *p) {
+static bnf_status choose_kernels(bnf_plan *p)
+{
     const bnf_graph *g = p->graph;
     omp_set_num_threads(1); /* kernels made here run on one thread; regions state their own number */
     for (int i = 0; i < g->n_nodes; i++) {
@@ -82,9 +91,11 @@ static bnf_status choose_kernels(bnf_plan *p) {
 }
 
 /* The packed copy of a parameter in this layout, made once and shared by nodes that want the same. */
-static bnf_status packed_param(bnf_plan *p, int param, const bnf_pack *pack, bnf_place *place) {
+static bnf_status packed_param(bnf_plan *p, int param, const bnf_pack *pack, bnf_place *place)
+{
     for (int i = 0; i < p->n_packed; i++)
-        if (p->packed[i].param == param && p->packed[i].pack->key == pack->key && p->packed[i].pack->bytes == pack->bytes) {
+        if (p->packed[i].param == param && p->packed[i].pack->key == pack->key &&
+            p->packed[i].pack->bytes == pack->bytes) {
             place->base = p->packed[i].data;
             return BNF_OK;
         }
@@ -97,7 +108,8 @@ static bnf_status packed_param(bnf_plan *p, int param, const bnf_pack *pack, bnf
     return BNF_OK;
 }
 
-static bnf_status resolve_places(bnf_plan *p) {
+static bnf_status resolve_places(bnf_plan *p)
+{
     const bnf_graph *g = p->graph;
     size_t wanted = 0;
     for (int i = 0; i < g->n_nodes; i++)
@@ -120,7 +132,8 @@ static bnf_status resolve_places(bnf_plan *p) {
     return BNF_OK;
 }
 
-static bnf_status make_group(bnf_plan *p, bnf_segment *seg) {
+static bnf_status make_group(bnf_plan *p, bnf_segment *seg)
+{
     int n = seg->n_slots - seg->n_sums, slot = seg->n_sums;
     if (n == 0)
         return BNF_OK;
@@ -148,14 +161,21 @@ static bnf_status make_group(bnf_plan *p, bnf_segment *seg) {
         memset(seg->plain, 0, (size_t)p->n_cover * (size_t)at * bnf_plan_real(p));
     }
     for (int c = 0; c < p->n_cover; c++)
-        seg->partial[c] = seg->packed ? seg->plain + (size_t)c * (size_t)at * bnf_plan_real(p)
-                                      : bnf_plan_buffer(p, seg, p->cover_buffer[c]) + (size_t)seg->sum_elements * bnf_plan_real(p);
-    seg->group = (bnf_grad_group){.n_params = n, .params = seg->group_params, .offset = seg->group_offset,
-                                  .owner_offset = seg->group_owner, .n = at, .n_partials = p->n_cover, .partial = seg->partial};
+        seg->partial[c] =
+            seg->packed ? seg->plain + (size_t)c * (size_t)at * bnf_plan_real(p)
+                        : bnf_plan_buffer(p, seg, p->cover_buffer[c]) + (size_t)seg->sum_elements * bnf_plan_real(p);
+    seg->group = (bnf_grad_group){.n_params = n,
+                                  .params = seg->group_params,
+                                  .offset = seg->group_offset,
+                                  .owner_offset = seg->group_owner,
+                                  .n = at,
+                                  .n_partials = p->n_cover,
+                                  .partial = seg->partial};
     return BNF_OK;
 }
 
-static bnf_status make_pools(bnf_plan *p) {
+static bnf_status make_pools(bnf_plan *p)
+{
     for (int s = 0; s < p->n_segments; s++) {
         bnf_segment *seg = &p->segments[s];
         size_t bytes = (size_t)seg->elements * bnf_plan_real(p) * (size_t)p->n_buffers;
@@ -165,13 +185,15 @@ static bnf_status make_pools(bnf_plan *p) {
         memset(seg->pool, 0, bytes);
         BNF_TRY(bnf_arena_alloc(p->arena, (size_t)seg->sum_elements * bnf_plan_real(p) + 1, &seg->sum_root));
         for (int i = 0; i < seg->n_sums; i++)
-            p->places[seg->slots[i].result].base = (char *)seg->sum_root + (size_t)seg->slots[i].offset * bnf_plan_real(p);
+            p->places[seg->slots[i].result].base =
+                (char *)seg->sum_root + (size_t)seg->slots[i].offset * bnf_plan_real(p);
         BNF_TRY(make_group(p, seg));
     }
     return BNF_OK;
 }
 
-static bnf_status make_arenas(bnf_plan *p) {
+static bnf_status make_arenas(bnf_plan *p)
+{
     size_t threads = (size_t)p->cfg.threads;
     BNF_TRY(bnf_arena_alloc(p->arena, threads * sizeof(char *), &p->thread_arena));
     BNF_TRY(bnf_arena_alloc(p->arena, threads * sizeof(char *), &p->scratch));
@@ -182,7 +204,8 @@ static bnf_status make_arenas(bnf_plan *p) {
     return bnf_arena_alloc(p->arena, p->leaf_bytes * (size_t)(p->leaf_hi - p->leaf_lo), &p->leaf_arena);
 }
 
-static bnf_status compile(bnf_plan *p, const bnf_val *outputs, int n) {
+static bnf_status compile(bnf_plan *p, const bnf_val *outputs, int n)
+{
     const bnf_graph *g = p->graph;
     size_t nv = (size_t)g->n_values + 1, nn = (size_t)g->n_nodes + 1;
     bnf_val *copy;
@@ -214,7 +237,8 @@ static bnf_status compile(bnf_plan *p, const bnf_val *outputs, int n) {
     return resolve_places(p);
 }
 
-bnf_status bnf_plan_create(const bnf_plan_config *cfg, bnf_graph *graph, const bnf_val *outputs, int n, bnf_plan **plan) {
+bnf_status bnf_plan_create(const bnf_plan_config *cfg, bnf_graph *graph, const bnf_val *outputs, int n, bnf_plan **plan)
+{
     BNF_TRY(bnf_graph_status(graph));
     bnf_plan *p;
     BNF_TRY(bnf_calloc(1, sizeof *p, "plan", &p));
@@ -233,7 +257,8 @@ bnf_status bnf_plan_create(const bnf_plan_config *cfg, bnf_graph *graph, const b
     return BNF_OK;
 }
 
-void bnf_plan_destroy(bnf_plan *plan) {
+void bnf_plan_destroy(bnf_plan *plan)
+{
     if (!plan)
         return;
     for (int i = 0; plan->runs && i < plan->graph->n_nodes; i++) {
@@ -245,42 +270,54 @@ void bnf_plan_destroy(bnf_plan *plan) {
     bnf_free(plan);
 }
 
-void bnf_plan_leaves(const bnf_plan *plan, int *lo, int *hi) {
+void bnf_plan_leaves(const bnf_plan *plan, int *lo, int *hi)
+{
     *lo = plan->leaf_lo;
     *hi = plan->leaf_hi;
 }
 
-int bnf_plan_segments(const bnf_plan *plan) {
+int bnf_plan_segments(const bnf_plan *plan)
+{
     return plan->n_segments;
 }
 
-int bnf_plan_leaf_count(const bnf_plan *plan) {
+int bnf_plan_leaf_count(const bnf_plan *plan)
+{
     return (int)plan->graph->base.leaves;
 }
 
-double bnf_plan_flops(const bnf_plan *plan) {
+double bnf_plan_flops(const bnf_plan *plan)
+{
     double flops = 0;
     for (int i = 0; i < plan->graph->n_nodes; i++)
         if (runs_kernel(plan, i) && plan->runs[i].inst.op->flops)
-            flops += plan->runs[i].inst.op->flops(&plan->runs[i].inst) * (plan->graph->nodes[i].leaf ? (double)plan->graph->base.leaves : 1);
+            flops += plan->runs[i].inst.op->flops(&plan->runs[i].inst) *
+                     (plan->graph->nodes[i].leaf ? (double)plan->graph->base.leaves : 1);
     return flops;
 }
 
-void bnf_plan_get_memory(const bnf_plan *plan, bnf_plan_memory *m) {
-    *m = (bnf_plan_memory){.thread_bytes = plan->thread_bytes, .leaf_bytes = plan->leaf_bytes,
-                           .scratch_bytes = plan->scratch_bytes, .unshared_bytes = plan->unshared_bytes};
+void bnf_plan_get_memory(const bnf_plan *plan, bnf_plan_memory *m)
+{
+    *m = (bnf_plan_memory){.thread_bytes = plan->thread_bytes,
+                           .leaf_bytes = plan->leaf_bytes,
+                           .scratch_bytes = plan->scratch_bytes,
+                           .unshared_bytes = plan->unshared_bytes};
     for (int s = 0; s < plan->n_segments; s++)
         m->reduce_bytes += (size_t)plan->segments[s].elements * bnf_plan_real(plan) * (size_t)plan->n_buffers;
     for (int i = 0; i < plan->n_packed; i++)
         m->packed_bytes += plan->packed[i].pack->bytes;
 }
 
-bool bnf_plan_node(const bnf_plan *plan, int index, bnf_plan_node_stat *stat) {
+bool bnf_plan_node(const bnf_plan *plan, int index, bnf_plan_node_stat *stat)
+{
     if (index < 0 || index >= plan->graph->n_nodes)
         return false;
     const bnf_node_run *run = &plan->runs[index];
-    *stat = (bnf_plan_node_stat){.op = plan->graph->nodes[index].op->name, .kernel = "-", .out = run->inst.out[0],
-                                 .segment = plan->node_segment[index], .calls = run->calls};
+    *stat = (bnf_plan_node_stat){.op = plan->graph->nodes[index].op->name,
+                                 .kernel = "-",
+                                 .out = run->inst.out[0],
+                                 .segment = plan->node_segment[index],
+                                 .calls = run->calls};
     if (!run->kernel.kernel)
         return true;
     stat->kernel = run->kernel.kernel->name;

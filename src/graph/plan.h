@@ -28,12 +28,12 @@ typedef struct bnf_place {
 
 /* One thing that a segment sums over leaves. */
 typedef struct bnf_slot {
-    int32_t value;       /* leaf-level value that is summed */
-    int32_t result;      /* batch sum: the batch-level value; -1 for a gradient */
-    int param;           /* gradient: which parameter */
-    bool copied;         /* the value lives elsewhere: copy it into the slot after the leaf's nodes */
-    int64_t offset;      /* elements, in the reduce buffer */
-    int64_t plain;       /* gradient: elements, in the plain buffer of its group */
+    int32_t value;        /* leaf-level value that is summed */
+    int32_t result;       /* batch sum: the batch-level value; -1 for a gradient */
+    int param;            /* gradient: which parameter */
+    bool copied;          /* the value lives elsewhere: copy it into the slot after the leaf's nodes */
+    int64_t offset;       /* elements, in the reduce buffer */
+    int64_t plain;        /* gradient: elements, in the plain buffer of its group */
     const bnf_pack *pack; /* gradient left in a kernel's layout, or NULL */
 } bnf_slot;
 
@@ -41,15 +41,15 @@ typedef struct bnf_segment {
     int *batch_nodes, n_batch;
     int *leaf_nodes, n_leaf;
     bnf_slot *slots;
-    int n_slots, n_sums;    /* the first n_sums are batch sums */
-    int64_t sum_elements;   /* reduce buffer: sums, then gradients */
+    int n_slots, n_sums;  /* the first n_sums are batch sums */
+    int64_t sum_elements; /* reduce buffer: sums, then gradients */
     int64_t elements;
-    char *pool;             /* (threads' buffers) x elements */
-    void *sum_root;         /* [sum_elements] batch sums over all ranks */
-    bool packed;            /* some gradient slot has a pack */
-    char *plain;            /* n_cover x plain_elements, if packed */
-    bnf_grad_group group;   /* valid if n_slots > n_sums */
-    const void **partial;   /* [n_cover] for group.partial */
+    char *pool;           /* (threads' buffers) x elements */
+    void *sum_root;       /* [sum_elements] batch sums over all ranks */
+    bool packed;          /* some gradient slot has a pack */
+    char *plain;          /* n_cover x plain_elements, if packed */
+    bnf_grad_group group; /* valid if n_slots > n_sums */
+    const void **partial; /* [n_cover] for group.partial */
     int *group_params;
     int64_t *group_offset, *group_owner;
 } bnf_segment;
@@ -94,12 +94,12 @@ struct bnf_plan {
     bool *kept;             /* [n_values] root is an output */
     const bnf_val *outputs; /* copy */
     int n_outputs;
-    bnf_walk *walks;        /* [threads] */
-    int n_buffers;          /* over all threads */
-    bnf_walk_op *merges;    /* rank-level additions after all threads are done: dst, src are pool indices */
+    bnf_walk *walks;     /* [threads] */
+    int n_buffers;       /* over all threads */
+    bnf_walk_op *merges; /* rank-level additions after all threads are done: dst, src are pool indices */
     int n_merges;
-    bnf_tree_node *cover;   /* [n_cover] tree nodes of this rank */
-    int *cover_buffer;      /* [n_cover] pool index */
+    bnf_tree_node *cover; /* [n_cover] tree nodes of this rank */
+    int *cover_buffer;    /* [n_cover] pool index */
     int n_cover;
     size_t thread_bytes, leaf_bytes, scratch_bytes, unshared_bytes;
     char **thread_arena, **scratch; /* [threads] */
@@ -118,12 +118,14 @@ bnf_status bnf_plan_place_late(bnf_plan *p, void *lives);
 bnf_status bnf_plan_walks(bnf_plan *p);
 
 /* Size of the graph's real type. */
-static inline size_t bnf_plan_real(const bnf_plan *p) {
+static inline size_t bnf_plan_real(const bnf_plan *p)
+{
     return bnf_dtype_size(p->graph->base.real);
 }
 
 /* Buffer `index` of the segment's pool. */
-static inline char *bnf_plan_buffer(const bnf_plan *p, const bnf_segment *s, int index) {
+static inline char *bnf_plan_buffer(const bnf_plan *p, const bnf_segment *s, int index)
+{
     return s->pool + (size_t)index * (size_t)s->elements * bnf_plan_real(p);
 }
 

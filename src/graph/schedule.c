@@ -9,14 +9,16 @@
 
 #include <limits.h>
 
-static void need(bnf_plan *p, int32_t value) {
+static void need(bnf_plan *p, int32_t value)
+{
     const bnf_value *v = &p->graph->values[value];
     if (v->kind == BNF_V_RESULT)
         p->node_segment[v->node] = 0;
 }
 
 /* node_segment: 0 = needed, -1 = dead. Readers come after what they read, so one pass from the end suffices. */
-static void mark_needed(bnf_plan *p) {
+static void mark_needed(bnf_plan *p)
+{
     const bnf_graph *g = p->graph;
     for (int i = 0; i < g->n_nodes; i++)
         p->node_segment[i] = -1;
@@ -32,7 +34,8 @@ static void mark_needed(bnf_plan *p) {
 }
 
 /* First segment in which each needed node's result can be computed; returns the number of segments with leaf work. */
-static int early_segments(const bnf_plan *p, int *early) {
+static int early_segments(const bnf_plan *p, int *early)
+{
     const bnf_graph *g = p->graph;
     int last = 0;
     for (int i = 0; i < g->n_nodes; i++) {
@@ -54,7 +57,8 @@ static int early_segments(const bnf_plan *p, int *early) {
 }
 
 /* Lowers late[node of value] so that it ends before a reader in `segment`. */
-static void end_by(const bnf_graph *g, int *late, int32_t value, int segment) {
+static void end_by(const bnf_graph *g, int *late, int32_t value, int segment)
+{
     const bnf_value *v = &g->values[value];
     if (v->kind != BNF_V_RESULT)
         return;
@@ -64,7 +68,8 @@ static void end_by(const bnf_graph *g, int *late, int32_t value, int segment) {
         late[v->node] = segment;
 }
 
-static void late_segments(bnf_plan *p, const int *early, int *late) {
+static void late_segments(bnf_plan *p, const int *early, int *late)
+{
     const bnf_graph *g = p->graph;
     for (int i = 0; i < g->n_nodes; i++)
         late[i] = g->nodes[i].leaf ? p->n_segments - 1 : p->n_segments;
@@ -83,7 +88,8 @@ static void late_segments(bnf_plan *p, const int *early, int *late) {
     }
 }
 
-static bnf_status fill_lists(bnf_plan *p) {
+static bnf_status fill_lists(bnf_plan *p)
+{
     const bnf_graph *g = p->graph;
     for (int s = 0; s <= p->n_segments; s++) {
         bnf_segment *seg = &p->segments[s];
@@ -106,7 +112,8 @@ static bnf_status fill_lists(bnf_plan *p) {
     return BNF_OK;
 }
 
-bnf_status bnf_plan_schedule(bnf_plan *p) {
+bnf_status bnf_plan_schedule(bnf_plan *p)
+{
     const bnf_graph *g = p->graph;
     int *early, *late;
     BNF_TRY(bnf_arena_alloc(p->arena, ((size_t)g->n_nodes + 1) * sizeof(int), &p->node_segment));

@@ -13,7 +13,8 @@ typedef struct walker {
     bool busy[128];
 } walker;
 
-static int take(walker *w) {
+static int take(walker *w)
+{
     for (int i = 0; i < (int)(sizeof w->busy / sizeof w->busy[0]); i++)
         if (!w->busy[i]) {
             w->busy[i] = true;
@@ -26,7 +27,8 @@ static int take(walker *w) {
 }
 
 /* Leaves of tree node [lo, hi) into one buffer. */
-static int fold(walker *w, int lo, int hi) {
+static int fold(walker *w, int lo, int hi)
+{
     if (hi - lo == 1) {
         int b = take(w);
         w->ops[w->n_ops++] = (bnf_walk_op){.leaf = lo - w->p->leaf_lo, .dst = b, .src = -1};
@@ -44,9 +46,11 @@ typedef struct piece {
     int buffer;
 } piece;
 
-static bnf_status thread_walk(bnf_plan *p, int t, piece *pieces, int *n_pieces) {
+static bnf_status thread_walk(bnf_plan *p, int t, piece *pieces, int *n_pieces)
+{
     int leaves = p->leaf_hi - p->leaf_lo, threads = p->cfg.threads;
-    int lo = p->leaf_lo + (int)((int64_t)leaves * t / threads), hi = p->leaf_lo + (int)((int64_t)leaves * (t + 1) / threads);
+    int lo = p->leaf_lo + (int)((int64_t)leaves * t / threads),
+        hi = p->leaf_lo + (int)((int64_t)leaves * (t + 1) / threads);
     bnf_walk *walk = &p->walks[t];
     *walk = (bnf_walk){.first_buffer = p->n_buffers};
     if (lo == hi)
@@ -69,7 +73,8 @@ static bnf_status thread_walk(bnf_plan *p, int t, piece *pieces, int *n_pieces) 
 }
 
 /* Buffer of tree node [lo, hi): a thread made it, or the sum of its halves. */
-static int merge(bnf_plan *p, const piece *pieces, int n, int lo, int hi) {
+static int merge(bnf_plan *p, const piece *pieces, int n, int lo, int hi)
+{
     for (int i = 0; i < n; i++)
         if (pieces[i].node.lo == lo && pieces[i].node.hi == hi)
             return pieces[i].buffer;
@@ -80,7 +85,8 @@ static int merge(bnf_plan *p, const piece *pieces, int n, int lo, int hi) {
     return left;
 }
 
-bnf_status bnf_plan_walks(bnf_plan *p) {
+bnf_status bnf_plan_walks(bnf_plan *p)
+{
     int threads = p->cfg.threads;
     piece *pieces;
     int n_pieces = 0;

@@ -12,7 +12,8 @@
 #define FAR 1e30 /* subtracted from a logit that a softmax must not see; finite in f32 */
 
 /* Weighted mean of per-sample losses, and the two terms' combination. */
-static bnf_hkr_terms combine(bnf_scope *s, const bnf_hkr *hkr, bnf_val kr, bnf_val hinge) {
+static bnf_hkr_terms combine(bnf_scope *s, const bnf_hkr *hkr, bnf_val kr, bnf_val hinge)
+{
     bnf_builder *b = s->b;
     double kr_factor = -1, hinge_factor = hkr->alpha;
     if (hkr->form == BNF_HKR_CONVEX)
@@ -26,27 +27,32 @@ static bnf_hkr_terms combine(bnf_scope *s, const bnf_hkr *hkr, bnf_val kr, bnf_v
 }
 
 /* o with rows of padding samples zeroed. */
-static bnf_val weighted(bnf_scope *s, bnf_val x) {
+static bnf_val weighted(bnf_scope *s, bnf_val x)
+{
     if (!bnf_val_ok(s->weight) || !bnf_val_ok(x))
         return x;
     return bnf_mul(s->b, x, bnf_reshape(s->b, s->weight, 2, (int64_t[]){bnf_val_desc(s->b, x)->dim[0], 1}));
 }
 
 /* x / max(n, 1): a count of zero has a sum of zero beside it. */
-static bnf_val over_count(bnf_builder *b, bnf_val x, bnf_val n) {
+static bnf_val over_count(bnf_builder *b, bnf_val x, bnf_val n)
+{
     return bnf_div(b, x, bnf_maximum(b, n, bnf_const(b, 1)));
 }
 
 /* mean over classes of E[f_k | k] - E[f_k | not k], batch-level. `o`, `rest`: weighted [N,C] membership. */
-static bnf_val transport(bnf_builder *b, bnf_val f, bnf_val o, bnf_val rest) {
+static bnf_val transport(bnf_builder *b, bnf_val f, bnf_val o, bnf_val rest)
+{
     const bnf_desc classes = bnf_desc_1d(b->real, bnf_desc_cols(bnf_val_desc(b, f)));
-    bnf_val n_pos = bnf_batch_sum(b, bnf_sum_to(b, o, &classes)), n_neg = bnf_batch_sum(b, bnf_sum_to(b, rest, &classes));
+    bnf_val n_pos = bnf_batch_sum(b, bnf_sum_to(b, o, &classes)),
+            n_neg = bnf_batch_sum(b, bnf_sum_to(b, rest, &classes));
     bnf_val gain = bnf_sub(b, over_count(b, o, n_pos), over_count(b, rest, n_neg)); /* [N,C] */
     bnf_val kr = bnf_batch_sum(b, bnf_sum_all(b, bnf_mul(b, f, gain)));
     return bnf_affine(b, kr, 1 / (double)classes.dim[0], 0);
 }
 
-static bnf_hkr_terms multiclass(bnf_scope *s, bnf_val f, bnf_val one_hot, const bnf_hkr *hkr) {
+static bnf_hkr_terms multiclass(bnf_scope *s, bnf_val f, bnf_val one_hot, const bnf_hkr *hkr)
+{
     bnf_builder *b = s->b;
     double classes = (double)bnf_desc_cols(bnf_val_desc(b, f)), h = hkr->min_margin / 2;
     bnf_val kr = transport(b, f, weighted(s, one_hot), weighted(s, bnf_affine(b, one_hot, -1, 1)));
@@ -58,7 +64,8 @@ static bnf_hkr_terms multiclass(bnf_scope *s, bnf_val f, bnf_val one_hot, const 
 }
 
 /* f[N,1]: class 1 is positive. */
-static bnf_hkr_terms binary(bnf_scope *s, bnf_val f, bnf_val labels, const bnf_hkr *hkr) {
+static bnf_hkr_terms binary(bnf_scope *s, bnf_val f, bnf_val labels, const bnf_hkr *hkr)
+{
     bnf_builder *b = s->b;
     bnf_val positive = bnf_slice(b, bnf_one_hot(b, labels, 2), 1, 1); /* [N,1] */
     bnf_val kr = transport(b, f, weighted(s, positive), weighted(s, bnf_affine(b, positive, -1, 1)));
@@ -68,11 +75,13 @@ static bnf_hkr_terms binary(bnf_scope *s, bnf_val f, bnf_val labels, const bnf_h
 }
 
 /* Softmax temperature from the moving mean of |f| over the whole batch; no gradient. */
-static bnf_val soft_temperature(bnf_scope *s, const char *name, bnf_val f, const bnf_hkr *hkr) {
+static bnf_val soft_temperature(bnf_scope *s, const char *name, bnf_val f, const bnf_hkr *hkr)
+{
     bnf_builder *b = s->b;
     char full[128];
     snprintf(full, sizeof full, "%s.mean_abs", name);
-    bnf_val mu = bnf_nn_param(s, &(bnf_param_info){.name = full, .desc = bnf_desc_1d(b->real, 1),
+    bnf_val mu = bnf_nn_param(s, &(bnf_param_info){.name = full,
+                                                   .desc = bnf_desc_1d(b->real, 1),
                                                    .init = {BNF_INIT_CONSTANT, hkr->min_margin, 0}});
     if (!bnf_val_ok(mu) || !bnf_val_ok(f))
         return BNF_NONE;
@@ -89,7 +98,8 @@ static bnf_val soft_temperature(bnf_scope *s, const char *name, bnf_val f, const
     return bnf_stop_gradient(b, bnf_clip(b, tau, 0.005, 250));
 }
 
-static bnf_hkr_terms soft(bnf_scope *s, const char *name, bnf_val f, bnf_val one_hot, const bnf_hkr *hkr) {
+static bnf_hkr_terms soft(bnf_scope *s, const char *name, bnf_val f, bnf_val one_hot, const bnf_hkr *hkr)
+{
     bnf_builder *b = s->b;
     bnf_val others = bnf_affine(b, one_hot, -1, 1);
     bnf_val scaled = bnf_mul(b, f, soft_temperature(s, name, f, hkr));
@@ -103,7 +113,8 @@ static bnf_hkr_terms soft(bnf_scope *s, const char *name, bnf_val f, bnf_val one
     return combine(s, hkr, bnf_affine(b, bnf_nn_batch_mean(s, cost), -1, 0), bnf_nn_batch_mean(s, hinge));
 }
 
-static bnf_hkr_terms log_sum_exp(bnf_scope *s, bnf_val f, bnf_val one_hot, const bnf_hkr *hkr) {
+static bnf_hkr_terms log_sum_exp(bnf_scope *s, bnf_val f, bnf_val one_hot, const bnf_hkr *hkr)
+{
     bnf_builder *b = s->b;
     double classes = (double)bnf_desc_cols(bnf_val_desc(b, f)), h = hkr->min_margin / 2;
     double t = log(classes - 1) / (hkr->min_margin * hkr->penalty / 2);
@@ -119,19 +130,25 @@ static bnf_hkr_terms log_sum_exp(bnf_scope *s, bnf_val f, bnf_val one_hot, const
     return combine(s, hkr, kr, bnf_nn_batch_mean(s, hinge));
 }
 
-static bnf_status check(bnf_scope *s, bnf_val f, const bnf_hkr *hkr) {
+static bnf_status check(bnf_scope *s, bnf_val f, const bnf_hkr *hkr)
+{
     int64_t classes = bnf_desc_cols(bnf_val_desc(s->b, f));
     if (hkr->kind == BNF_HKR_BINARY ? classes != 1 : classes < 2)
-        return bnf_fail(BNF_ERR_ARG, "hKR: %lld network outputs; the binary form takes 1, the others at least 2", (long long)classes);
+        return bnf_fail(BNF_ERR_ARG, "hKR: %lld network outputs; the binary form takes 1, the others at least 2",
+                        (long long)classes);
     if (hkr->kind == BNF_HKR_LSE && classes < 3)
-        return bnf_fail(BNF_ERR_ARG, "hKR: the log-sum-exp form divides by log(classes - 1) and needs 3 classes; use binary or soft");
+        return bnf_fail(
+            BNF_ERR_ARG,
+            "hKR: the log-sum-exp form divides by log(classes - 1) and needs 3 classes; use binary or soft");
     if (!(hkr->min_margin > 0) || !(hkr->alpha >= 0) || (hkr->form == BNF_HKR_CONVEX && hkr->alpha > 1) ||
         (hkr->kind == BNF_HKR_SOFT && hkr->form == BNF_HKR_SUM && !(hkr->alpha > 0)))
-        return bnf_fail(BNF_ERR_ARG, "hKR: alpha %g or min_margin %g is outside its range", hkr->alpha, hkr->min_margin);
+        return bnf_fail(BNF_ERR_ARG, "hKR: alpha %g or min_margin %g is outside its range", hkr->alpha,
+                        hkr->min_margin);
     return BNF_OK;
 }
 
-bnf_hkr_terms bnf_loss_hkr(bnf_scope *s, const char *name, bnf_val f, bnf_val labels, const bnf_hkr *hkr) {
+bnf_hkr_terms bnf_loss_hkr(bnf_scope *s, const char *name, bnf_val f, bnf_val labels, const bnf_hkr *hkr)
+{
     if (!bnf_val_ok(f))
         return (bnf_hkr_terms){BNF_NONE, BNF_NONE, BNF_NONE};
     bnf_graph_fail(s->graph, check(s, f, hkr));
@@ -139,8 +156,11 @@ bnf_hkr_terms bnf_loss_hkr(bnf_scope *s, const char *name, bnf_val f, bnf_val la
         return binary(s, f, labels, hkr);
     bnf_val one_hot = bnf_one_hot(s->b, labels, bnf_desc_cols(bnf_val_desc(s->b, f)));
     switch (hkr->kind) {
-    case BNF_HKR_SOFT: return soft(s, name, f, one_hot, hkr);
-    case BNF_HKR_LSE: return log_sum_exp(s, f, one_hot, hkr);
-    default: return multiclass(s, f, one_hot, hkr);
+    case BNF_HKR_SOFT:
+        return soft(s, name, f, one_hot, hkr);
+    case BNF_HKR_LSE:
+        return log_sum_exp(s, f, one_hot, hkr);
+    default:
+        return multiclass(s, f, one_hot, hkr);
     }
 }

@@ -3,7 +3,8 @@
 
 #include "ops/op.h"
 
-bnf_val bnf_nn_batch_mean(bnf_scope *s, bnf_val x) {
+bnf_val bnf_nn_batch_mean(bnf_scope *s, bnf_val x)
+{
     bnf_builder *b = s->b;
     if (!bnf_val_ok(x))
         return BNF_NONE;
@@ -15,12 +16,15 @@ bnf_val bnf_nn_batch_mean(bnf_scope *s, bnf_val x) {
 }
 
 /* Mean over the elements of each sample: [N,1]. */
-static bnf_val sample_mean(bnf_builder *b, bnf_val x) {
+static bnf_val sample_mean(bnf_builder *b, bnf_val x)
+{
     x = bnf_flatten(b, x);
-    return bnf_val_ok(x) ? bnf_affine(b, bnf_sum_last(b, x), 1 / (double)bnf_desc_cols(bnf_val_desc(b, x)), 0) : BNF_NONE;
+    return bnf_val_ok(x) ? bnf_affine(b, bnf_sum_last(b, x), 1 / (double)bnf_desc_cols(bnf_val_desc(b, x)), 0)
+                         : BNF_NONE;
 }
 
-bnf_val bnf_loss_cross_entropy(bnf_scope *s, bnf_val logits, bnf_val labels, double smoothing) {
+bnf_val bnf_loss_cross_entropy(bnf_scope *s, bnf_val logits, bnf_val labels, double smoothing)
+{
     if (!bnf_val_ok(logits))
         return BNF_NONE;
     bnf_builder *b = s->b;
@@ -32,11 +36,13 @@ bnf_val bnf_loss_cross_entropy(bnf_scope *s, bnf_val logits, bnf_val labels, dou
     return bnf_nn_batch_mean(s, bnf_affine(b, per_sample, -1, 0));
 }
 
-bnf_val bnf_loss_mse(bnf_scope *s, bnf_val x, bnf_val target) {
+bnf_val bnf_loss_mse(bnf_scope *s, bnf_val x, bnf_val target)
+{
     return bnf_nn_batch_mean(s, sample_mean(s->b, bnf_square(s->b, bnf_sub(s->b, x, target))));
 }
 
-bnf_val bnf_loss_bce_logits(bnf_scope *s, bnf_val logits, bnf_val target) {
+bnf_val bnf_loss_bce_logits(bnf_scope *s, bnf_val logits, bnf_val target)
+{
     bnf_builder *b = s->b;
     return bnf_nn_batch_mean(s, sample_mean(b, bnf_sub(b, bnf_softplus(b, logits), bnf_mul(b, target, logits))));
 }

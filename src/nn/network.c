@@ -7,17 +7,32 @@
 #include <stdio.h>
 
 const char *const bnf_layer_kind_names[BNF_LAYER_COUNT + 1] = {
-    [BNF_LAYER_CONV] = "conv", [BNF_LAYER_DENSE] = "dense", [BNF_LAYER_HEAD] = "head", [BNF_LAYER_RELU] = "relu",
-    [BNF_LAYER_LEAKY_RELU] = "leaky_relu", [BNF_LAYER_TANH] = "tanh", [BNF_LAYER_SIGMOID] = "sigmoid",
-    [BNF_LAYER_GROUPSORT2] = "groupsort2", [BNF_LAYER_FULLSORT] = "fullsort", [BNF_LAYER_MAX_POOL] = "max_pool",
-    [BNF_LAYER_AVG_POOL] = "avg_pool", [BNF_LAYER_SCALED_AVG_POOL] = "scaled_avg_pool", [BNF_LAYER_L2_POOL] = "l2_pool",
-    [BNF_LAYER_GLOBAL_AVG_POOL] = "global_avg_pool", [BNF_LAYER_SCALED_GLOBAL_AVG_POOL] = "scaled_global_avg_pool",
-    [BNF_LAYER_GLOBAL_L2_POOL] = "global_l2_pool", [BNF_LAYER_BATCH_NORM] = "batch_norm", [BNF_LAYER_DROPOUT] = "dropout",
-    [BNF_LAYER_FLATTEN] = "flatten", [BNF_LAYER_UNSHUFFLE] = "unshuffle",
+    [BNF_LAYER_CONV] = "conv",
+    [BNF_LAYER_DENSE] = "dense",
+    [BNF_LAYER_HEAD] = "head",
+    [BNF_LAYER_RELU] = "relu",
+    [BNF_LAYER_LEAKY_RELU] = "leaky_relu",
+    [BNF_LAYER_TANH] = "tanh",
+    [BNF_LAYER_SIGMOID] = "sigmoid",
+    [BNF_LAYER_GROUPSORT2] = "groupsort2",
+    [BNF_LAYER_FULLSORT] = "fullsort",
+    [BNF_LAYER_MAX_POOL] = "max_pool",
+    [BNF_LAYER_AVG_POOL] = "avg_pool",
+    [BNF_LAYER_SCALED_AVG_POOL] = "scaled_avg_pool",
+    [BNF_LAYER_L2_POOL] = "l2_pool",
+    [BNF_LAYER_GLOBAL_AVG_POOL] = "global_avg_pool",
+    [BNF_LAYER_SCALED_GLOBAL_AVG_POOL] = "scaled_global_avg_pool",
+    [BNF_LAYER_GLOBAL_L2_POOL] = "global_l2_pool",
+    [BNF_LAYER_BATCH_NORM] = "batch_norm",
+    [BNF_LAYER_DROPOUT] = "dropout",
+    [BNF_LAYER_FLATTEN] = "flatten",
+    [BNF_LAYER_UNSHUFFLE] = "unshuffle",
 };
 
-bnf_layer bnf_layer_default(bnf_layer_kind kind) {
-    bnf_layer l = {.kind = kind, .kernel = 3, .pad = -1, .dilation = 1, .groups = 1, .bias = true, .slope = 0.01, .rate = 0.5};
+bnf_layer bnf_layer_default(bnf_layer_kind kind)
+{
+    bnf_layer l = {
+        .kind = kind, .kernel = 3, .pad = -1, .dilation = 1, .groups = 1, .bias = true, .slope = 0.01, .rate = 0.5};
     if (kind >= BNF_LAYER_MAX_POOL && kind <= BNF_LAYER_L2_POOL)
         l.kernel = 2;
     if (kind == BNF_LAYER_UNSHUFFLE)
@@ -25,19 +40,25 @@ bnf_layer bnf_layer_default(bnf_layer_kind kind) {
     return l;
 }
 
-double bnf_layer_lipschitz(const bnf_layer *layer) {
+double bnf_layer_lipschitz(const bnf_layer *layer)
+{
     int64_t stride = layer->stride > 0 ? layer->stride : layer->kernel;
-    double overlap = stride >= layer->kernel ? 1 : (double)((layer->kernel + stride - 1) / stride); /* windows per cell and axis */
+    double overlap =
+        stride >= layer->kernel ? 1 : (double)((layer->kernel + stride - 1) / stride); /* windows per cell and axis */
     switch (layer->kind) {
     case BNF_LAYER_MAX_POOL:
     case BNF_LAYER_L2_POOL:
-    case BNF_LAYER_SCALED_AVG_POOL: return overlap;
-    case BNF_LAYER_AVG_POOL: return overlap / (double)layer->kernel;
-    default: return 1;
+    case BNF_LAYER_SCALED_AVG_POOL:
+        return overlap;
+    case BNF_LAYER_AVG_POOL:
+        return overlap / (double)layer->kernel;
+    default:
+        return 1;
     }
 }
 
-static bnf_val need_image(bnf_scope *s, bnf_val x) {
+static bnf_val need_image(bnf_scope *s, bnf_val x)
+{
     if (bnf_val_ok(x) && bnf_val_desc(s->b, x)->ndim != 4) {
         char shape[96];
         bnf_graph_fail(s->graph, bnf_fail(BNF_ERR_ARG, "needs an image [N,H,W,C], not %s",
@@ -47,77 +68,112 @@ static bnf_val need_image(bnf_scope *s, bnf_val x) {
     return x;
 }
 
-static bnf_val pool(bnf_scope *s, bnf_val x, const bnf_layer *l) {
+static bnf_val pool(bnf_scope *s, bnf_val x, const bnf_layer *l)
+{
     x = need_image(s, x);
     if (!bnf_val_ok(x))
         return BNF_NONE;
     int64_t stride = l->stride > 0 ? l->stride : l->kernel, pad = l->pad > 0 ? l->pad : 0;
-    bnf_pool_kind kind = l->kind == BNF_LAYER_MAX_POOL ? BNF_POOL_MAX : l->kind == BNF_LAYER_L2_POOL ? BNF_POOL_L2 : BNF_POOL_AVG;
-    bnf_pool2d_attr a = {.kind = kind, .window = {l->kernel, l->kernel}, .stride = {stride, stride}, .pad = {pad, pad, pad, pad}};
+    bnf_pool_kind kind = l->kind == BNF_LAYER_MAX_POOL  ? BNF_POOL_MAX
+                         : l->kind == BNF_LAYER_L2_POOL ? BNF_POOL_L2
+                                                        : BNF_POOL_AVG;
+    bnf_pool2d_attr a = {
+        .kind = kind, .window = {l->kernel, l->kernel}, .stride = {stride, stride}, .pad = {pad, pad, pad, pad}};
     bnf_val y = bnf_pool2d(s->b, x, &a);
     return l->kind == BNF_LAYER_SCALED_AVG_POOL ? bnf_affine(s->b, y, (double)l->kernel, 0) : y;
 }
 
-static bnf_val global_pool(bnf_scope *s, bnf_val x, const bnf_layer *l) {
+static bnf_val global_pool(bnf_scope *s, bnf_val x, const bnf_layer *l)
+{
     x = need_image(s, x);
     if (!bnf_val_ok(x))
         return BNF_NONE;
     int64_t h = bnf_val_desc(s->b, x)->dim[1], w = bnf_val_desc(s->b, x)->dim[2];
     if (l->kind != BNF_LAYER_GLOBAL_L2_POOL)
         return bnf_global_avg(s->b, x, l->kind == BNF_LAYER_SCALED_GLOBAL_AVG_POOL ? sqrt((double)(h * w)) : 1);
-    return bnf_flatten(s->b, bnf_pool2d(s->b, x, &(bnf_pool2d_attr){.kind = BNF_POOL_L2, .window = {h, w}, .stride = {h, w}}));
+    return bnf_flatten(
+        s->b, bnf_pool2d(s->b, x, &(bnf_pool2d_attr){.kind = BNF_POOL_L2, .window = {h, w}, .stride = {h, w}}));
 }
 
-static bnf_val convolution(bnf_scope *s, const char *name, bnf_val x, const bnf_layer *l, const bnf_lip *lip) {
+static bnf_val convolution(bnf_scope *s, const char *name, bnf_val x, const bnf_layer *l, const bnf_lip *lip)
+{
     int64_t stride = l->stride > 0 ? l->stride : 1;
-    bnf_conv2d_layer c = {.out = l->out, .kernel = {l->kernel, l->kernel}, .stride = {stride, stride}, .pad = {l->pad, l->pad},
-                          .dilation = {l->dilation, l->dilation}, .groups = l->groups, .bias = l->bias, .lip = *lip};
+    bnf_conv2d_layer c = {.out = l->out,
+                          .kernel = {l->kernel, l->kernel},
+                          .stride = {stride, stride},
+                          .pad = {l->pad, l->pad},
+                          .dilation = {l->dilation, l->dilation},
+                          .groups = l->groups,
+                          .bias = l->bias,
+                          .lip = *lip};
     return bnf_nn_conv2d(s, name, x, &c);
 }
 
-static bnf_val build_layer(bnf_scope *s, const char *name, bnf_val x, const bnf_layer *l, const bnf_lip *lip) {
+static bnf_val build_layer(bnf_scope *s, const char *name, bnf_val x, const bnf_layer *l, const bnf_lip *lip)
+{
     bnf_builder *b = s->b;
     bnf_lip head = *lip;
     bnf_batch_norm_layer norm = bnf_batch_norm_layer_default();
     switch ((bnf_layer_kind)l->kind) {
-    case BNF_LAYER_CONV: return convolution(s, name, x, l, lip);
-    case BNF_LAYER_DENSE: return bnf_nn_dense(s, name, x, l->out, l->bias, lip);
+    case BNF_LAYER_CONV:
+        return convolution(s, name, x, l, lip);
+    case BNF_LAYER_DENSE:
+        return bnf_nn_dense(s, name, x, l->out, l->bias, lip);
     case BNF_LAYER_HEAD:
         if (head.kind != BNF_LIP_NONE)
             head.kind = BNF_LIP_FROBENIUS_ROWS;
         return bnf_nn_dense(s, name, x, l->out, l->bias, &head);
-    case BNF_LAYER_RELU: return bnf_relu(b, x);
-    case BNF_LAYER_LEAKY_RELU: return bnf_leaky_relu(b, x, l->slope);
-    case BNF_LAYER_TANH: return bnf_tanh(b, x);
-    case BNF_LAYER_SIGMOID: return bnf_sigmoid(b, x);
-    case BNF_LAYER_GROUPSORT2: return bnf_groupsort2(b, x);
-    case BNF_LAYER_FULLSORT: return bnf_fullsort(b, x);
+    case BNF_LAYER_RELU:
+        return bnf_relu(b, x);
+    case BNF_LAYER_LEAKY_RELU:
+        return bnf_leaky_relu(b, x, l->slope);
+    case BNF_LAYER_TANH:
+        return bnf_tanh(b, x);
+    case BNF_LAYER_SIGMOID:
+        return bnf_sigmoid(b, x);
+    case BNF_LAYER_GROUPSORT2:
+        return bnf_groupsort2(b, x);
+    case BNF_LAYER_FULLSORT:
+        return bnf_fullsort(b, x);
     case BNF_LAYER_MAX_POOL:
     case BNF_LAYER_AVG_POOL:
     case BNF_LAYER_SCALED_AVG_POOL:
-    case BNF_LAYER_L2_POOL: return pool(s, x, l);
+    case BNF_LAYER_L2_POOL:
+        return pool(s, x, l);
     case BNF_LAYER_GLOBAL_AVG_POOL:
     case BNF_LAYER_SCALED_GLOBAL_AVG_POOL:
-    case BNF_LAYER_GLOBAL_L2_POOL: return global_pool(s, x, l);
-    case BNF_LAYER_BATCH_NORM: return bnf_nn_batch_norm(s, name, x, &norm);
-    case BNF_LAYER_DROPOUT: return bnf_dropout(b, x, l->rate);
-    case BNF_LAYER_FLATTEN: return bnf_flatten(b, x);
-    case BNF_LAYER_UNSHUFFLE: return bnf_pixel_unshuffle(b, need_image(s, x), l->kernel);
-    case BNF_LAYER_COUNT: break;
+    case BNF_LAYER_GLOBAL_L2_POOL:
+        return global_pool(s, x, l);
+    case BNF_LAYER_BATCH_NORM:
+        return bnf_nn_batch_norm(s, name, x, &norm);
+    case BNF_LAYER_DROPOUT:
+        return bnf_dropout(b, x, l->rate);
+    case BNF_LAYER_FLATTEN:
+        return bnf_flatten(b, x);
+    case BNF_LAYER_UNSHUFFLE:
+        return bnf_pixel_unshuffle(b, need_image(s, x), l->kernel);
+    case BNF_LAYER_COUNT:
+        break;
     }
     return BNF_NONE;
 }
 
-static const char *stem(int kind) {
+static const char *stem(int kind)
+{
     switch (kind) {
-    case BNF_LAYER_CONV: return "conv";
-    case BNF_LAYER_DENSE: return "dense";
-    case BNF_LAYER_BATCH_NORM: return "norm";
-    default: return "head";
+    case BNF_LAYER_CONV:
+        return "conv";
+    case BNF_LAYER_DENSE:
+        return "dense";
+    case BNF_LAYER_BATCH_NORM:
+        return "norm";
+    default:
+        return "head";
     }
 }
 
-bnf_val bnf_nn_network(bnf_scope *s, bnf_val x, const bnf_layer *layers, int n, const bnf_lip *lip) {
+bnf_val bnf_nn_network(bnf_scope *s, bnf_val x, const bnf_layer *layers, int n, const bnf_lip *lip)
+{
     int seen[BNF_LAYER_COUNT] = {0};
     for (int i = 0; i < n && bnf_val_ok(x); i++) {
         char name[64];

@@ -1,48 +1,66 @@
 /* nn/reparam.c - a weight constraint as the parameter store and the updater see it. */
 #include "nn/reparam.h"
 
-static bnf_status forward(void *self, const void *raw, void *effective) {
+static bnf_status forward(void *self, const void *raw, void *effective)
+{
     return bnf_constraint_forward(self, raw, effective);
 }
 
-static void backward(void *self, const void *raw, const void *d_effective, void *d_raw) {
+static void backward(void *self, const void *raw, const void *d_effective, void *d_raw)
+{
     bnf_constraint_backward(self, raw, d_effective, d_raw);
 }
 
-static void state_get(void *self, double *state) {
+static void state_get(void *self, double *state)
+{
     bnf_constraint_state_get(self, BNF_CONSTRAINT_BEFORE, state);
 }
 
-static bnf_status state_set(void *self, const double *state) {
+static bnf_status state_set(void *self, const double *state)
+{
     return bnf_constraint_state_set(self, state);
 }
 
-static void destroy(void *self) {
+static void destroy(void *self)
+{
     bnf_constraint_destroy(self);
 }
 
-static bnf_status make(const void *config, const bnf_desc *desc, bnf_reparam *made) {
+static bnf_status make(const void *config, const bnf_desc *desc, bnf_reparam *made)
+{
     bnf_constraint *c;
     int64_t rows = desc->dim[0];
     BNF_TRY(bnf_constraint_create(config, desc->dtype, rows, bnf_desc_count(desc) / rows, &c));
-    *made = (bnf_reparam){.self = c, .forward = forward, .backward = backward, .state_count = bnf_constraint_state_size(c),
-                          .state_get = state_get, .state_set = state_set, .destroy = destroy};
+    *made = (bnf_reparam){.self = c,
+                          .forward = forward,
+                          .backward = backward,
+                          .state_count = bnf_constraint_state_size(c),
+                          .state_get = state_get,
+                          .state_set = state_set,
+                          .destroy = destroy};
     return BNF_OK;
 }
 
-static bnf_constraint_kind kind_of(bnf_lip_kind kind) {
+static bnf_constraint_kind kind_of(bnf_lip_kind kind)
+{
     switch (kind) {
-    case BNF_LIP_SPECTRAL: return BNF_CONSTRAINT_SPECTRAL;
-    case BNF_LIP_BJORCK: return BNF_CONSTRAINT_BJORCK;
-    case BNF_LIP_FROBENIUS_ROWS: return BNF_CONSTRAINT_FROBENIUS_ROWS;
-    case BNF_LIP_FROBENIUS: return BNF_CONSTRAINT_FROBENIUS;
-    case BNF_LIP_NONE: break;
+    case BNF_LIP_SPECTRAL:
+        return BNF_CONSTRAINT_SPECTRAL;
+    case BNF_LIP_BJORCK:
+        return BNF_CONSTRAINT_BJORCK;
+    case BNF_LIP_FROBENIUS_ROWS:
+        return BNF_CONSTRAINT_FROBENIUS_ROWS;
+    case BNF_LIP_FROBENIUS:
+        return BNF_CONSTRAINT_FROBENIUS;
+    case BNF_LIP_NONE:
+        break;
     }
     return BNF_CONSTRAINT_NONE;
 }
 
 void bnf_reparam_describe(const bnf_lip *lip, double factor, const bnf_desc *desc, bnf_constraint_config *config,
-                          bnf_reparam_factory *factory) {
+                          bnf_reparam_factory *factory)
+{
     *factory = (bnf_reparam_factory){0};
     if (lip->kind == BNF_LIP_NONE)
         return;
@@ -57,6 +75,9 @@ void bnf_reparam_describe(const bnf_lip *lip, double factor, const bnf_desc *des
     config->bjorck_tolerance = lip->bjorck_tolerance;
     config->factor = factor;
     int64_t rows = desc->dim[0];
-    *factory = (bnf_reparam_factory){.name = bnf_constraint_kind_name(kind), .config = config, .config_size = sizeof *config,
-                                     .cost = bnf_constraint_cost(config, rows, bnf_desc_count(desc) / rows), .make = make};
+    *factory = (bnf_reparam_factory){.name = bnf_constraint_kind_name(kind),
+                                     .config = config,
+                                     .config_size = sizeof *config,
+                                     .cost = bnf_constraint_cost(config, rows, bnf_desc_count(desc) / rows),
+                                     .make = make};
 }

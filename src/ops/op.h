@@ -19,10 +19,10 @@ typedef struct bnf_op_inst {
     const void *attr; /* op->attr_size bytes; NULL if the operation has none */
     int n_in, n_out;
     bnf_desc in[BNF_OP_MAX_IN], out[BNF_OP_MAX_OUT];
-    bool in_is_param[BNF_OP_MAX_IN];      /* this input is a parameter: a kernel may ask for it packed */
-    bool out_may_pack[BNF_OP_MAX_OUT];    /* this output is a parameter's gradient and nothing else: may be left packed */
-    uint32_t layer;                       /* distinct per node of a graph: the key of random operations */
-    int threads;                          /* run() is called with ctx->thread in [0, threads) */
+    bool in_is_param[BNF_OP_MAX_IN];   /* this input is a parameter: a kernel may ask for it packed */
+    bool out_may_pack[BNF_OP_MAX_OUT]; /* this output is a parameter's gradient and nothing else: may be left packed */
+    uint32_t layer;                    /* distinct per node of a graph: the key of random operations */
+    int threads;                       /* run() is called with ctx->thread in [0, threads) */
 } bnf_op_inst;
 
 /* What differs from run to run. */
@@ -75,8 +75,9 @@ struct bnf_op {
      * error if a gradient is asked for. Gradients have the shape of their value. */
     void (*vjp)(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out, const bnf_val *dout,
                 bnf_val *din);
-    const bnf_kernel *kernels; /* order of preference; the last is the plain C reference for f32 and f64; ends with name NULL */
-    uint32_t inplace;          /* bit i: output 0 may share the buffer of input i (same bytes) */
+    const bnf_kernel
+        *kernels;     /* order of preference; the last is the plain C reference for f32 and f64; ends with name NULL */
+    uint32_t inplace; /* bit i: output 0 may share the buffer of input i (same bytes) */
     uint32_t flags;
     double (*flops)(const bnf_op_inst *inst); /* multiply-adds count 2; NULL = not counted */
 };
@@ -92,12 +93,12 @@ enum {
 struct bnf_builder {
     /* Adds a node. Returns BNF_OK and the outputs, or records the error in the builder. */
     bnf_status (*emit)(bnf_builder *b, const bnf_op *op, const void *attr, int n_in, const bnf_val *in, bnf_val *out);
-    const bnf_desc *(*desc)(const bnf_builder *b, bnf_val v);      /* borrowed; v must be valid */
+    const bnf_desc *(*desc)(const bnf_builder *b, bnf_val v); /* borrowed; v must be valid */
     bool (*needs_grad)(const bnf_builder *b, bnf_val v);
-    bnf_val (*constant)(bnf_builder *b, double value);             /* scalar [1] of the graph's real type */
-    bnf_dtype real;                                                /* BNF_F32 or BNF_F64 */
+    bnf_val (*constant)(bnf_builder *b, double value); /* scalar [1] of the graph's real type */
+    bnf_dtype real;                                    /* BNF_F32 or BNF_F64 */
     bool training;
-    int64_t leaves;                                                /* leaves of the global batch */
+    int64_t leaves; /* leaves of the global batch */
 };
 
 /* Emits a node; returns output 0, or an invalid value after an error (recorded in the builder; later emits with an invalid input

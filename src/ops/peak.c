@@ -6,14 +6,15 @@
 
 #include <stdint.h>
 
-#define LANES 16 /* floats of a 512-bit register; narrower machines use several registers for one */
+#define LANES 16  /* floats of a 512-bit register; narrower machines use several registers for one */
 #define CHAINS 10 /* independent accumulators: latency 4, two units */
 
 typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
 
 /* CHAINS x LANES x 2 flops per round. */
 BNF_SIMD_CLONES
-static float chains(int64_t rounds, float start) {
+static float chains(int64_t rounds, float start)
+{
     vec a[CHAINS], m, c;
     for (int i = 0; i < LANES; i++) {
         m[i] = 0.999999f;
@@ -35,7 +36,8 @@ static float chains(int64_t rounds, float start) {
     return sum;
 }
 
-double bnf_peak_gflops(int threads, double seconds) {
+double bnf_peak_gflops(int threads, double seconds)
+{
     const int64_t rounds = 200000;
     volatile float sink = 0;
     double best = 0, began = bnf_clock_seconds();

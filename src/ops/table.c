@@ -16,26 +16,31 @@ const bnf_op *const bnf_op_table[] = {
 };
 const int bnf_op_table_size = (int)(sizeof bnf_op_table / sizeof bnf_op_table[0]);
 
-const bnf_op *bnf_op_find(const char *name) {
+const bnf_op *bnf_op_find(const char *name)
+{
     for (int i = 0; i < bnf_op_table_size; i++)
         if (strcmp(bnf_op_table[i]->name, name) == 0)
             return bnf_op_table[i];
     return NULL;
 }
 
-const bnf_desc *bnf_val_desc(const bnf_builder *b, bnf_val v) {
+const bnf_desc *bnf_val_desc(const bnf_builder *b, bnf_val v)
+{
     return b->desc(b, v);
 }
 
-bool bnf_needs_grad(const bnf_builder *b, bnf_val v) {
+bool bnf_needs_grad(const bnf_builder *b, bnf_val v)
+{
     return bnf_val_ok(v) && b->needs_grad(b, v);
 }
 
-bnf_val bnf_const(bnf_builder *b, double value) {
+bnf_val bnf_const(bnf_builder *b, double value)
+{
     return b->constant(b, value);
 }
 
-void bnf_emit_multi(bnf_builder *b, const bnf_op *op, const void *attr, int n_in, const bnf_val *in, bnf_val *out) {
+void bnf_emit_multi(bnf_builder *b, const bnf_op *op, const void *attr, int n_in, const bnf_val *in, bnf_val *out)
+{
     for (int i = 0; i < op->n_out; i++)
         out[i] = BNF_NONE;
     for (int i = 0; i < n_in; i++)
@@ -46,13 +51,15 @@ void bnf_emit_multi(bnf_builder *b, const bnf_op *op, const void *attr, int n_in
             out[i] = BNF_NONE;
 }
 
-bnf_val bnf_emit(bnf_builder *b, const bnf_op *op, const void *attr, int n_in, const bnf_val *in) {
+bnf_val bnf_emit(bnf_builder *b, const bnf_op *op, const void *attr, int n_in, const bnf_val *in)
+{
     bnf_val out[BNF_OP_MAX_OUT];
     bnf_emit_multi(b, op, attr, n_in, in, out);
     return out[0];
 }
 
-bnf_status bnf_op_fail(const bnf_op_inst *inst, const char *format, ...) {
+bnf_status bnf_op_fail(const bnf_op_inst *inst, const char *format, ...)
+{
     char text[512], shape[96];
     va_list args;
     va_start(args, format);
