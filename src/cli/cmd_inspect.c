@@ -1,5 +1,6 @@
-/* banff inspect FILE: what a set of images holds. */
+/* banff inspect FILE: what a set of images, or a checkpoint, holds. */
 #include "base/mem.h"
+#include "ckpt/checkpoint.h"
 #include "cli/args.h"
 #include "cli/cmd.h"
 #include "comm/agree.h"
@@ -159,6 +160,34 @@ static bnf_status inspect_file(const bnf_comm *world, const char *path, bool ver
     return status == BNF_OK ? closed : status;
 }
 
+/* A checkpoint is verified as a whole when it is opened. Rank 0 alone. */
+static bnf_status inspect_checkpoint(const char *path)
+{
+    bnf_ckpt_reader *reader;
+    char *weights = NULL;
+    BNF_TRY(bnf_ckpt_reader_open(path, &reader));
+    bnf_status status = bnf_ckpt_reader_attr_str(reader, "weights", &weights);
+    if (status == BNF_OK)
+        printf("%s\n  checkpoint after step %lld, weights %s; all checksums hold\n", path,
+               (long long)bnf_ckpt_reader_step(reader), weights);
+    for (int64_t i = 0; status == BNF_OK && i < bnf_ckpt_reader_count(reader); i++) {
+        const bnf_ckpt_entry *e = bnf_ckpt_reader_entry(reader, i);
+        printf("  %-32s %s[", e->name, bnf_dtype_name(e->dtype));
+        for (int k = 0; k < e->ndim; k++)
+            printf("%s%lld", k ? "," : "", (long long)e->dim[k]);
+        printf("] %016llx\n", (unsigned long long)e->checksum);
+    }
+    bnf_free(weights);
+    bnf_ckpt_reader_close(reader);
+    return status;
+}
+
+static bool is_checkpoint(const char *path)
+{
+    const char *name = strrchr(path, '/');
+    return strncmp(name ? name + 1 : path, "ckpt-", 5) == 0;
+}
+
 bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv)
 {
     bnf_arg_list files = {0};
@@ -172,11 +201,14 @@ bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv)
     if (help) {
         if (bnf_comm_rank(world) == 0)
             bnf_args_help(stdout, "inspect FILE [--verify]",
-                          "Shows what a set of images holds: splits, shapes, storage, classes, statistics.", args,
+                          "Shows what a set of images holds (splits, shapes, storage, classes, statistics), or a checkpoint\n"
+                          "(ckpt-*.h5: arrays and their checksums, which are verified).", args,
                           COUNT(args));
         return BNF_OK;
     }
     if (files.count != 1)
         return bnf_fail(BNF_ERR_CONFIG, "inspect: give one file");
+    if (is_checkpoint(files.item[0]))
+        return bnf_comm_agree(world, bnf_comm_rank(world) == 0 ? inspect_checkpoint(files.item[0]) : BNF_OK);
     return inspect_file(world, files.item[0], verify);
 }
