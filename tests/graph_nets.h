@@ -18,6 +18,14 @@ static inline bnf_val nets_conv(fixture *f, const char *name, bnf_val x, int64_t
     return bnf_nn_conv2d(&f->scope, name, x, &conv);
 }
 
+/* Without bias, for in front of a normalisation, which takes it away again. */
+static inline bnf_val nets_bare_conv(fixture *f, const char *name, bnf_val x, int64_t out)
+{
+    bnf_conv2d_layer conv = bnf_conv2d_layer_default(out);
+    conv.bias = false;
+    return bnf_nn_conv2d(&f->scope, name, x, &conv);
+}
+
 static inline bnf_val nets_dense(fixture *f, const char *name, bnf_val x, int64_t out)
 {
     bnf_lip none = bnf_lip_default(BNF_LIP_NONE);
@@ -53,9 +61,9 @@ static inline bnf_val nets_plain(fixture *f)
 static inline bnf_val nets_residual(fixture *f)
 {
     bnf_builder *b = f->scope.b;
-    bnf_val y = bnf_relu(b, nets_norm(f, "norm1", nets_conv(f, "conv1", f->x, 8), false));
-    bnf_val z = bnf_relu(b, nets_norm(f, "norm2", nets_conv(f, "conv2", y, 8), false));
-    y = bnf_nn_residual(&f->scope, y, nets_norm(f, "norm3", nets_conv(f, "conv3", z, 8), false), false);
+    bnf_val y = bnf_relu(b, nets_norm(f, "norm1", nets_bare_conv(f, "conv1", f->x, 8), false));
+    bnf_val z = bnf_relu(b, nets_norm(f, "norm2", nets_bare_conv(f, "conv2", y, 8), false));
+    y = bnf_nn_residual(&f->scope, y, nets_norm(f, "norm3", nets_bare_conv(f, "conv3", z, 8), false), false);
     f->kept[f->n_kept++] = y; /* kept, read later and an input of the next operation */
     return nets_cross_entropy(f, bnf_global_avg(b, bnf_relu(b, y), 1));
 }

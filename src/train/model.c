@@ -50,7 +50,7 @@ bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *
         keep[n++] = model->input_grad;
     const char *eager = getenv("BNF_EAGER");
     bnf_plan_config cfg = {.comm = comm, .threads = threads, .owner = owner, .reference = job->run.reference,
-                           .eager = job->run.eager || (eager && strcmp(eager, "1") == 0), .profile = model->profile, .seed = (uint64_t)job->seed};
+                           .eager = job->run.eager || (eager && strcmp(eager, "1") == 0), .profile = model->profile, .hold_states = true, .seed = (uint64_t)job->seed};
     return bnf_plan_create(&cfg, model->graph, keep, n, &model->plan);
 }
 

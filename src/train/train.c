@@ -164,6 +164,7 @@ static bnf_status one_step(trainer *t) {
     t->grad_norm = stats.grad_norm;
     if (!stats.finite)
         return not_finite(t, "a gradient");
+    bnf_plan_commit(t->model.plan);
     count_step(t, batch);
     return BNF_OK;
 }
