@@ -150,7 +150,7 @@ static bnf_status new_dataset(bnf_h5_file *file, const char *name, bnf_h5_datase
 /* Creation list for a storage. A negative result is HDF5's failure. */
 static hid_t creation_list(int ndim, const bnf_h5_storage *storage)
 {
-    hid_t list = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t list = bnf_h5_creation_list(H5P_DATASET_CREATE);
     bool failed = list < 0;
     if (!failed && storage && storage->chunk) {
         hsize_t chunk[BNF_H5_MAX_DIMS];
@@ -193,10 +193,10 @@ static bnf_status create_dataset(bnf_h5_dataset *d, bnf_dtype dtype, int ndim, c
     for (int i = 0; i < ndim; i++)
         dims[i] = (hsize_t)dim[i];
     BNF_H5_ID space = ndim ? H5Screate_simple(ndim, dims, NULL) : H5Screate(H5S_SCALAR);
-    BNF_H5_ID links = bnf_h5_link_list();
     BNF_H5_ID list = creation_list(ndim, storage);
-    if (space >= 0 && links >= 0 && list >= 0)
-        d->id = H5Dcreate2(d->file->id, d->name, file_type(dtype), space, links, list, H5P_DEFAULT);
+    BNF_TRY(bnf_h5_make_groups(d->file, d->name, false));
+    if (space >= 0 && list >= 0)
+        d->id = H5Dcreate2(d->file->id, d->name, file_type(dtype), space, H5P_DEFAULT, list, H5P_DEFAULT);
     if (d->id < 0)
         return bnf_h5_fail(BNF_ERR_IO, "file '%s': cannot create dataset '%s'", d->file->path, d->name);
     BNF_TRY(read_shape(d));

@@ -109,7 +109,8 @@ bnf_status bnf_h5_file_create(const char *path, bnf_h5_file **file)
     BNF_TRY(bnf_h5_file_new(path, NULL, &f));
     BNF_H5_ID list = bnf_h5_access_list(H5F_LIBVER_V110);
     f->writable = true;
-    f->id = list < 0 ? H5I_INVALID_HID : H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list);
+    BNF_H5_ID creation = bnf_h5_creation_list(H5P_FILE_CREATE);
+    f->id = list < 0 || creation < 0 ? H5I_INVALID_HID : H5Fcreate(path, H5F_ACC_TRUNC, creation, list);
     if (f->id < 0) {
         bnf_status status = bnf_h5_fail(BNF_ERR_IO, "cannot create HDF5 file '%s'", path);
         bnf_h5_file_free(f);
@@ -127,8 +128,9 @@ bnf_status bnf_h5_file_create_memory(const char *label, bnf_h5_file **file)
     BNF_H5_ID list = bnf_h5_access_list(H5F_LIBVER_V18);
     f->writable = true;
     f->in_memory = true;
-    if (list >= 0 && H5Pset_fapl_core(list, 1 << 16, 0) >= 0)
-        f->id = H5Fcreate(label, H5F_ACC_TRUNC, H5P_DEFAULT, list);
+    BNF_H5_ID creation = bnf_h5_creation_list(H5P_FILE_CREATE);
+    if (list >= 0 && creation >= 0 && H5Pset_fapl_core(list, 1 << 16, 0) >= 0)
+        f->id = H5Fcreate(label, H5F_ACC_TRUNC, creation, list);
     if (f->id < 0) {
         bnf_status status = bnf_h5_fail(BNF_ERR_MEMORY, "cannot create '%s' in memory", label);
         bnf_h5_file_free(f);
@@ -205,12 +207,8 @@ bnf_status bnf_h5_group_create(bnf_h5_file *file, const char *name)
     bool exists = false;
     size_t above;
     bnf_status status = bnf_h5_find(file, full, &exists, &above);
-    if (status == BNF_OK && !exists) {
-        BNF_H5_ID links = bnf_h5_link_list();
-        BNF_H5_ID group = links < 0 ? links : H5Gcreate2(file->id, full, links, H5P_DEFAULT, H5P_DEFAULT);
-        if (group < 0)
-            status = bnf_h5_fail(BNF_ERR_IO, "file '%s': cannot create group '%s'", file->path, full);
-    }
+    if (status == BNF_OK && !exists)
+        status = bnf_h5_make_groups(file, full, true);
     bnf_free(full);
     return bnf_h5_agree(file, status);
 }

@@ -157,14 +157,37 @@ bnf_status bnf_h5_fail_missing(const bnf_h5_file *file, const char *what, const 
     return status;
 }
 
-hid_t bnf_h5_link_list(void)
+hid_t bnf_h5_creation_list(hid_t class)
 {
-    hid_t list = H5Pcreate(H5P_LINK_CREATE);
-    if (list >= 0 && (H5Pset_create_intermediate_group(list, 1) < 0 || H5Pset_char_encoding(list, H5T_CSET_UTF8) < 0)) {
+    hid_t list = H5Pcreate(class);
+    if (list >= 0 && H5Pset_obj_track_times(list, 0) < 0) {
         H5Pclose(list);
         list = H5I_INVALID_HID;
     }
     return list;
+}
+
+bnf_status bnf_h5_make_groups(const bnf_h5_file *file, const char *full, bool whole)
+{
+    char *part;
+    BNF_TRY(bnf_strdup(full, &part));
+    bnf_status status = BNF_OK;
+    BNF_H5_ID list = bnf_h5_creation_list(H5P_GROUP_CREATE);
+    size_t length = strlen(full);
+    for (size_t end = 1; end < length && status == BNF_OK; end++) {
+        end += strcspn(full + end, "/");
+        if (end == length && !whole)
+            break;
+        part[end] = '\0';
+        if (H5Lexists(file->id, part, H5P_DEFAULT) <= 0) {
+            BNF_H5_ID group = list < 0 ? list : H5Gcreate2(file->id, part, H5P_DEFAULT, list, H5P_DEFAULT);
+            if (group < 0)
+                status = bnf_h5_fail(BNF_ERR_IO, "file '%s': cannot create group '%s'", file->path, part);
+        }
+        part[end] = full[end];
+    }
+    bnf_free(part);
+    return status;
 }
 
 bnf_status bnf_h5_names_add(bnf_h5_names *names, const char *name)

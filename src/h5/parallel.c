@@ -32,8 +32,9 @@ bnf_status bnf_h5_file_create_parallel(const char *path, const bnf_comm *comm, b
     BNF_TRY(bnf_comm_agree(comm, bnf_h5_file_new(path, comm, &f)));
     f->writable = true;
     BNF_H5_ID list = bnf_h5_access_list(H5F_LIBVER_V110);
-    if (list >= 0 && H5Pset_fapl_mpio(list, *(const MPI_Comm *)bnf_comm_mpi(comm), MPI_INFO_NULL) >= 0)
-        f->id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list);
+    BNF_H5_ID creation = bnf_h5_creation_list(H5P_FILE_CREATE);
+    if (list >= 0 && creation >= 0 && H5Pset_fapl_mpio(list, *(const MPI_Comm *)bnf_comm_mpi(comm), MPI_INFO_NULL) >= 0)
+        f->id = H5Fcreate(path, H5F_ACC_TRUNC, creation, list);
     bnf_status status = BNF_OK;
     if (f->id < 0)
         status = bnf_h5_fail(BNF_ERR_IO, "cannot create HDF5 file '%s' over %d ranks", path, bnf_comm_size(comm));
