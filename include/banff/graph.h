@@ -127,7 +127,7 @@ typedef struct bnf_plan_config {
 } bnf_plan_config;
 
 /* Compiles; outputs: values to keep after a run. Collective over cfg->comm in effect (ranks must build the same graph), but does not communicate.
- * The graph must outlive the plan and no longer change. Errors: BNF_ERR_ARG (more ranks than leaves names both numbers), BNF_ERR_UNSUPPORTED,
+ * The graph must outlive the plan; what is emitted later is not part of it. Errors: BNF_ERR_ARG (more ranks than leaves names both numbers), BNF_ERR_UNSUPPORTED,
  * BNF_ERR_MEMORY. */
 bnf_status bnf_plan_create(const bnf_plan_config *cfg, bnf_graph *graph, const bnf_val *outputs, int n,
                            bnf_plan **plan);

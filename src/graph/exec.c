@@ -185,7 +185,7 @@ static void repack_params(bnf_plan *p)
 
 static bnf_status check_bound(const bnf_plan *p)
 {
-    for (int i = 0; i < p->graph->n_values; i++)
+    for (int i = 0; i < p->n_values; i++)
         if (p->graph->values[i].kind == BNF_V_INPUT && !p->places[i].base)
             return bnf_fail(BNF_ERR_ARG, "input '%s' is not bound to data", p->graph->values[i].name);
     return BNF_OK;
@@ -197,7 +197,7 @@ bnf_status bnf_plan_run(bnf_plan *plan, int64_t step)
     repack_params(plan);
     for (int s = 0; s <= plan->n_segments; s++)
         BNF_TRY(run_segment(plan, s, step));
-    for (int i = 0; plan->cfg.profile && i < plan->graph->n_nodes; i++)
+    for (int i = 0; plan->cfg.profile && i < plan->n_nodes; i++)
         plan->runs[i].calls++;
     if (!plan->cfg.hold_states)
         bnf_plan_commit(plan);
@@ -207,12 +207,12 @@ bnf_status bnf_plan_run(bnf_plan *plan, int64_t step)
 void bnf_plan_commit(bnf_plan *plan)
 {
     const bnf_graph *g = plan->graph;
-    for (int i = 0; i < g->n_assigns; i++) {
+    for (int i = 0; i < plan->n_assigns; i++) {
         int32_t value = g->assigns[i].value.id;
         memcpy(bnf_params_value(g->params, g->assigns[i].ref), plan->places[bnf_graph_root(g, value)].base,
                bnf_desc_bytes(&g->values[value].desc));
     }
-    if (g->n_assigns > 0)
+    if (plan->n_assigns > 0)
         bnf_params_touch(g->params);
 }
 
@@ -224,7 +224,7 @@ bnf_status bnf_plan_bind(bnf_plan *plan, bnf_val input, const void *data)
     if (place->base == data)
         return BNF_OK;
     place->base = (char *)(uintptr_t)data; /* kernels do not write to inputs */
-    for (int i = 0; i < plan->graph->n_nodes; i++)
+    for (int i = 0; i < plan->n_nodes; i++)
         for (int k = 0; k < plan->graph->nodes[i].n_in; k++)
             if (bnf_graph_root(plan->graph, plan->graph->nodes[i].in[k].id) == input.id)
                 plan->runs[i].in[k] = *place;

@@ -56,9 +56,9 @@ static bnf_status choose_kernel(bnf_plan *p, bnf_node_run *run)
         bnf_status s = k->create ? k->create(&run->inst, &run->kernel) : BNF_OK;
         if (s == BNF_OK)
             return BNF_OK;
+        run->kernel = (bnf_kernel_plan){0}; /* a failed create has nothing to destroy */
         if (s != BNF_ERR_UNSUPPORTED)
             return bnf_fail_context(s, "kernel %s of %s", k->name, run->inst.op->name);
-        run->kernel = (bnf_kernel_plan){0};
         bnf_error_clear();
     }
     char shape[96];
@@ -243,6 +243,9 @@ bnf_status bnf_plan_create(const bnf_plan_config *cfg, bnf_graph *graph, const b
     bnf_plan *p;
     BNF_TRY(bnf_calloc(1, sizeof *p, "plan", &p));
     p->graph = graph;
+    p->n_nodes = graph->n_nodes;
+    p->n_values = graph->n_values;
+    p->n_assigns = graph->n_assigns;
     p->cfg = *cfg;
     p->ranks = bnf_comm_size(cfg->comm);
     p->rank = bnf_comm_rank(cfg->comm);
@@ -261,7 +264,7 @@ void bnf_plan_destroy(bnf_plan *plan)
 {
     if (!plan)
         return;
-    for (int i = 0; plan->runs && i < plan->graph->n_nodes; i++) {
+    for (int i = 0; plan->runs && i < plan->n_nodes; i++) {
         bnf_kernel_plan *k = &plan->runs[i].kernel;
         if (k->kernel && k->kernel->destroy)
             k->kernel->destroy(k);
@@ -289,7 +292,7 @@ int bnf_plan_leaf_count(const bnf_plan *plan)
 double bnf_plan_flops(const bnf_plan *plan)
 {
     double flops = 0;
-    for (int i = 0; i < plan->graph->n_nodes; i++)
+    for (int i = 0; i < plan->n_nodes; i++)
         if (runs_kernel(plan, i) && plan->runs[i].inst.op->flops)
             flops += plan->runs[i].inst.op->flops(&plan->runs[i].inst) *
                      (plan->graph->nodes[i].leaf ? (double)plan->graph->base.leaves : 1);
@@ -310,7 +313,7 @@ void bnf_plan_get_memory(const bnf_plan *plan, bnf_plan_memory *m)
 
 bool bnf_plan_node(const bnf_plan *plan, int index, bnf_plan_node_stat *stat)
 {
-    if (index < 0 || index >= plan->graph->n_nodes)
+    if (index < 0 || index >= plan->n_nodes)
         return false;
     const bnf_node_run *run = &plan->runs[index];
     *stat = (bnf_plan_node_stat){.op = plan->graph->nodes[index].op->name,

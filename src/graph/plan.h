@@ -84,6 +84,7 @@ struct bnf_plan {
     bnf_graph *graph;
     bnf_plan_config cfg;
     bnf_arena *arena;
+    int n_nodes, n_values, n_assigns;  /* of the graph when the plan was made: it may have grown since */
     int rank, ranks, leaf_lo, leaf_hi; /* leaves of this rank */
     int64_t leaf_samples;              /* samples per leaf: extent 0 of the first input */
     int n_segments;

@@ -56,7 +56,7 @@ typedef struct bnf_kernel_plan {
 typedef struct bnf_kernel {
     const char *name; /* "dnnl", "simd", "ref" */
     /* Fills k->state etc. BNF_ERR_UNSUPPORTED (with no message needed) = refuses this use: the next kernel in the list is asked.
-     * NULL = always accepts, no state. */
+     * NULL = always accepts, no state. After any failure nothing is left to destroy. */
     bnf_status (*create)(const bnf_op_inst *inst, bnf_kernel_plan *k);
     /* Never fails, never allocates. Arrays are aligned to their element at least. Outputs do not overlap inputs unless op->inplace allows. */
     void (*run)(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx, const void *const *in,
