@@ -107,8 +107,8 @@ bnf_status bnf_h5_find(const bnf_h5_file *file, const char *full, bool *exists, 
 /* Error for an object that is not there: names the children of the deepest group that is. */
 bnf_status bnf_h5_fail_missing(const bnf_h5_file *file, const char *what, const char *full, size_t above);
 
-/* A creation list of a file, group or dataset that stores no times, so that the same content is the same bytes, whenever it
- * is written. To be released; negative: HDF5 failed. */
+/* A creation list of a file, group or dataset that stores no times, so that the same content is the same bytes,
+ * whenever it is written. To be released; negative: HDF5 failed. */
 hid_t bnf_h5_creation_list(hid_t class);
 
 /* Creates the groups of the path `full` that are missing, with the last part too if `whole`. */
