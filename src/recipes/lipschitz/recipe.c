@@ -1,4 +1,5 @@
 /* recipes/lipschitz/recipe.c - image classification with 1-Lipschitz networks (and their unconstrained twins), spec 05. */
+#include "recipes/lipschitz/certify.h"
 #include "recipes/lipschitz/lipschitz.h"
 
 static const char *const constraint_names[] = {"none", "spectral", "bjorck", NULL};
@@ -91,14 +92,6 @@ bnf_lip bnf_lipschitz_lip(const bnf_lipschitz_settings *settings) {
     return lip;
 }
 
-/* Sizes that a configuration leaves at 0 have the kind's usual value. */
-static bnf_layer complete(const bnf_layer *given) {
-    bnf_layer l = *given, usual = bnf_layer_default((bnf_layer_kind)given->kind);
-    if (l.kernel == 0)
-        l.kernel = usual.kernel;
-    return l;
-}
-
 static void add_metric(bnf_model_values *v, const char *name, bnf_val value) {
     v->metrics[v->n_metrics].name = name;
     v->metrics[v->n_metrics++].value = value;
@@ -110,7 +103,7 @@ static void build(const void *settings, bnf_scope *scope, bnf_val x, bnf_val lab
     bnf_layer layers[256];
     int n = l->model.layers.count < 256 ? (int)l->model.layers.count : 256;
     for (int i = 0; i < n; i++)
-        layers[i] = complete((const bnf_layer *)l->model.layers.item + i);
+        layers[i] = bnf_lipschitz_complete((const bnf_layer *)l->model.layers.item + i);
     *values = (bnf_model_values){.logits = bnf_nn_network(scope, x, layers, n, &lip)};
     const bnf_lipschitz_loss *loss = &l->loss;
     if (is_hkr(loss->kind)) {
@@ -134,4 +127,5 @@ static void build(const void *settings, bnf_scope *scope, bnf_val x, bnf_val lab
 const bnf_recipe bnf_recipe_lipschitz = {
     .name = "lipschitz", .summary = "image classification with certified 1-Lipschitz networks and hKR losses, or their unconstrained twins",
     .settings_size = sizeof(bnf_lipschitz_settings), .sections = sections, .check = check, .build = build,
+    .certify = bnf_lipschitz_certify,
 };

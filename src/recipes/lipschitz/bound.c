@@ -1,0 +1,234 @@
+/* recipes/lipschitz/bound.c - upper bounds of Lipschitz constants. */
+#include "recipes/lipschitz/bound.h"
+
+#include "base/mem.h"
+#include "la/svd.h"
+#include "nn/lip_factor.h"
+
+#include <math.h>
+#include <stdio.h>
+
+double bnf_lipschitz_up(double x, double ops)
+{
+    return nextafter(x * (1 + ops * 0x1p-52), INFINITY);
+}
+
+double bnf_lipschitz_down(double x, double ops)
+{
+    return nextafter(x * (1 - ops * 0x1p-52), -INFINITY);
+}
+
+static double norm_up(int64_t n, const float *x)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)x[i] * x[i];
+    return bnf_lipschitz_up(sqrt(sum), (double)n + 2);
+}
+
+/* Most patches that hold one pixel along an axis: nn/lip_factor.h, which gives 1 / sqrt(n), and never more than there are
+ * patches. */
+static bnf_status patches(const bnf_layer *l, int64_t positions, double *n)
+{
+    double factor;
+    bnf_conv_geometry g = {l->kernel, 1, l->stride, 1, l->dilation, 1, 0, 0};
+    BNF_TRY(bnf_lip_factor(BNF_LIP_FACTOR_EXACT_BOUND, &g, &factor));
+    *n = nearbyint(1 / (factor * factor));
+    *n = *n < (double)positions ? *n : (double)positions;
+    return BNF_OK;
+}
+
+/* ||W_g||_2 and || |W_g| ||_2, the largest over row ranges. */
+static bnf_status matrix_norms(const float *w, int64_t rows, int64_t cols, int64_t groups, double *norm,
+                               double *absolute)
+{
+    float *magnitude;
+    int64_t n = rows / groups * cols;
+    *norm = *absolute = 0;
+    BNF_TRY(bnf_alloc((size_t)n * sizeof *magnitude, "absolute values of weights", &magnitude));
+    bnf_status s = BNF_OK;
+    for (int64_t g = 0; g < groups && s == BNF_OK; g++) {
+        double a = 0, b = 0;
+        for (int64_t i = 0; i < n; i++)
+            magnitude[i] = fabsf(w[g * n + i]);
+        s = bnf_la_norm2_upper(BNF_F32, rows / groups, cols, w + g * n, &a);
+        if (s == BNF_OK)
+            s = bnf_la_norm2_upper(BNF_F32, rows / groups, cols, magnitude, &b);
+        *norm = fmax(*norm, a);
+        *absolute = fmax(*absolute, b);
+    }
+    bnf_free(magnitude);
+    return s;
+}
+
+static bnf_status bound_matrix(const bnf_lipschitz_stage *s, bnf_params *params, bnf_lipschitz_stage_bound *b)
+{
+    const bnf_layer *l = &s->layer;
+    bool conv = l->kind == BNF_LAYER_CONV;
+    int64_t groups = conv ? l->groups : 1;
+    int64_t cols = conv ? s->in.c / groups * l->kernel * l->kernel : bnf_lipschitz_size(&s->in);
+    double nh = 1, nw = 1;
+    BNF_TRY(matrix_norms(bnf_params_value(params, s->weight), l->out, cols, groups, &b->matrix, &b->spread));
+    b->lipschitz = b->matrix;
+    if (s->bias >= 0)
+        b->offset = bnf_lipschitz_up(
+            norm_up(l->out, bnf_params_value(params, s->bias)) * sqrt((double)(s->out.h * s->out.w)), 4);
+    if (!conv) {
+        snprintf(b->from, sizeof b->from, "||W||, W %lld x %lld", (long long)l->out, (long long)cols);
+        return BNF_OK;
+    }
+    BNF_TRY(patches(l, s->out.h, &nh));
+    BNF_TRY(patches(l, s->out.w, &nw));
+    b->overlap = bnf_lipschitz_up(sqrt(nh * nw), 1);
+    b->lipschitz = bnf_lipschitz_up(b->matrix * sqrt(nh * nw), 3);
+    b->spread = bnf_lipschitz_up(b->spread * sqrt(nh * nw), 3);
+    snprintf(b->from, sizeof b->from, "||W|| = %.6f times sqrt(%g x %g), W %lld x %lld%s", b->matrix, nh, nw,
+             (long long)(l->out / groups), (long long)cols, groups > 1 ? ", largest of the groups" : "");
+    return BNF_OK;
+}
+
+static bnf_status bound_norm(const bnf_lipschitz_stage *s, bnf_params *params, bnf_lipschitz_stage_bound *b)
+{
+    const float *gamma = bnf_params_value(params, s->weight), *beta = bnf_params_value(params, s->bias);
+    const float *mean = bnf_params_value(params, s->mean), *var = bnf_params_value(params, s->var);
+    double eps = bnf_batch_norm_layer_default().eps, shift = 0;
+    b->lipschitz = 0;
+    for (int64_t c = 0; c < s->in.c; c++) {
+        double scale = fabs(gamma[c]) / sqrt(var[c] + eps);
+        if (!isfinite(scale) || !isfinite(mean[c]) || !isfinite(beta[c]))
+            return bnf_fail(BNF_ERR_NUMERIC, "%s: channel %lld of the batch normalisation is not finite", s->name,
+                            (long long)c);
+        b->lipschitz = fmax(b->lipschitz, bnf_lipschitz_up(scale, 4));
+        shift += scale * mean[c] * (scale * mean[c]) + (double)beta[c] * beta[c];
+    }
+    b->spread = b->lipschitz;
+    /* (a^2 + b^2) 2 >= (a + b)^2 for the two norms */
+    b->offset = bnf_lipschitz_up(sqrt(2 * shift * (double)(s->in.h * s->in.w)), 2 * (double)s->in.c + 20);
+    snprintf(b->from, sizeof b->from, "largest |gamma| / sqrt(var + eps)");
+    return BNF_OK;
+}
+
+static void bound_plain(const bnf_lipschitz_stage *s, bnf_lipschitz_stage_bound *b)
+{
+    const bnf_layer *l = &s->layer;
+    double area = (double)(s->in.h * s->in.w);
+    b->lipschitz = 1;
+    const char *from = "1-Lipschitz";
+    switch (l->kind) {
+    case BNF_LAYER_MAX_POOL:
+    case BNF_LAYER_L2_POOL:
+    case BNF_LAYER_SCALED_AVG_POOL:
+    case BNF_LAYER_AVG_POOL:
+        b->lipschitz = bnf_layer_lipschitz(l);
+        if (l->kind == BNF_LAYER_AVG_POOL)
+            b->lipschitz = bnf_lipschitz_up(b->lipschitz, 1);
+        snprintf(b->from, sizeof b->from, "windows %lld x %lld, stride %lld", (long long)l->kernel,
+                 (long long)l->kernel, (long long)l->stride);
+        break;
+    case BNF_LAYER_GLOBAL_AVG_POOL:
+        b->lipschitz = bnf_lipschitz_up(1 / sqrt(area), 2);
+        from = "1 / sqrt(height x width)";
+        break;
+    case BNF_LAYER_LEAKY_RELU:
+        b->lipschitz = fmax(1, fabs(l->slope));
+        from = "max(1, |slope|)";
+        break;
+    case BNF_LAYER_SIGMOID:
+        b->lipschitz = 0.25;
+        from = "largest slope";
+        break;
+    case BNF_LAYER_DROPOUT:
+        from = "identity in evaluation";
+        break;
+    case BNF_LAYER_GROUPSORT2:
+    case BNF_LAYER_FULLSORT:
+    case BNF_LAYER_FLATTEN:
+    case BNF_LAYER_UNSHUFFLE:
+        from = "reorders its input";
+        break;
+    default:
+        break;
+    }
+    if (!b->from[0])
+        snprintf(b->from, sizeof b->from, "%s", from);
+    b->spread = b->lipschitz;
+    if (l->kind == BNF_LAYER_SIGMOID) /* outputs in (0, 1), whatever the input */
+        b->offset = bnf_lipschitz_up(sqrt((double)bnf_lipschitz_size(&s->in)), 1);
+}
+
+static bnf_status bound_stage(const bnf_lipschitz_stage *s, bnf_params *params, bnf_lipschitz_stage_bound *b)
+{
+    *b = (bnf_lipschitz_stage_bound){.matrix = NAN, .overlap = NAN};
+    if (s->layer.kind == BNF_LAYER_CONV || bnf_lipschitz_is_linear(s))
+        return bound_matrix(s, params, b);
+    if (s->layer.kind == BNF_LAYER_BATCH_NORM)
+        return bound_norm(s, params, b);
+    bound_plain(s, b);
+    return BNF_OK;
+}
+
+/* Norms of the last stage's rows and of their differences. */
+static bnf_status bound_logits(const bnf_lipschitz_net *net, bnf_params *params, bnf_lipschitz_bounds *b)
+{
+    const bnf_lipschitz_stage *last = &net->stages[net->count - 1];
+    int64_t n = b->outputs, cols = bnf_lipschitz_size(&last->in);
+    const float *w = b->linear ? bnf_params_value(params, last->weight) : NULL;
+    const float *bias = b->linear && last->bias >= 0 ? bnf_params_value(params, last->bias) : NULL;
+    BNF_TRY(bnf_calloc((size_t)(n * n), sizeof *b->gap, "bounds of logits", &b->gap));
+    BNF_TRY(bnf_calloc((size_t)n, sizeof *b->row, "bounds of logits", &b->row));
+    BNF_TRY(bnf_calloc((size_t)n, sizeof *b->bias, "bounds of logits", &b->bias));
+    for (int64_t i = 0; i < n; i++) {
+        b->row[i] = w ? norm_up(cols, w + i * cols) : 1;
+        b->bias[i] = bias ? fabs(bias[i]) : 0;
+        for (int64_t j = 0; j < i; j++) {
+            double sum = w ? 0 : 2;
+            for (int64_t k = 0; w && k < cols; k++) {
+                double d = (double)w[i * cols + k] - w[j * cols + k];
+                sum += d * d;
+            }
+            b->gap[i * n + j] = b->gap[j * n + i] = bnf_lipschitz_up(sqrt(sum), (double)cols + 6);
+        }
+    }
+    return BNF_OK;
+}
+
+static bnf_status fill(const bnf_lipschitz_net *net, bnf_params *params, bnf_lipschitz_bounds *b)
+{
+    for (int64_t c = 0; c < net->in.c; c++)
+        b->input = fmax(b->input, fabs(net->scale[c]));
+    b->network = b->input;
+    for (int i = 0; i < net->count; i++) {
+        bnf_status s = bound_stage(&net->stages[i], params, &b->stages[i]);
+        if (s != BNF_OK)
+            return bnf_fail_context(s, "layer %d (%s)", i + 1, net->stages[i].name);
+        if (i < net->count - 1 || !b->linear)
+            b->features = bnf_lipschitz_up((i ? b->features : b->input) * b->stages[i].lipschitz, 1);
+    }
+    if (b->linear && net->count == 1)
+        b->features = b->input;
+    b->network = b->linear ? bnf_lipschitz_up(b->features * b->stages[net->count - 1].lipschitz, 1) : b->features;
+    BNF_TRY(bound_logits(net, params, b));
+    for (int64_t i = 0; i < b->outputs; i++)
+        b->logit = fmax(b->logit, bnf_lipschitz_up(b->features * b->row[i], 1));
+    return BNF_OK;
+}
+
+bnf_status bnf_lipschitz_bounds_create(const bnf_lipschitz_net *net, bnf_params *params, bnf_lipschitz_bounds *bounds)
+{
+    *bounds = (bnf_lipschitz_bounds){.outputs = net->outputs,
+                                     .linear = bnf_lipschitz_is_linear(&net->stages[net->count - 1])};
+    BNF_TRY(bnf_calloc((size_t)net->count, sizeof *bounds->stages, "bounds of stages", &bounds->stages));
+    bnf_status s = fill(net, params, bounds);
+    if (s != BNF_OK)
+        bnf_lipschitz_bounds_release(bounds);
+    return s;
+}
+
+void bnf_lipschitz_bounds_release(bnf_lipschitz_bounds *bounds)
+{
+    bnf_free(bounds->stages);
+    bnf_free(bounds->gap);
+    bnf_free(bounds->row);
+    bnf_free(bounds->bias);
+    *bounds = (bnf_lipschitz_bounds){0};
+}

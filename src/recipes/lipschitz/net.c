@@ -1,0 +1,196 @@
+/* recipes/lipschitz/net.c - stages, shapes and parameters of a configured network. */
+#include "recipes/lipschitz/net.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+
+bnf_layer bnf_lipschitz_complete(const bnf_layer *given)
+{
+    bnf_layer l = *given, usual = bnf_layer_default((bnf_layer_kind)given->kind);
+    if (l.kernel == 0)
+        l.kernel = usual.kernel;
+    return l;
+}
+
+static const char *stem(int kind)
+{
+    switch (kind) {
+    case BNF_LAYER_CONV:
+        return "conv";
+    case BNF_LAYER_DENSE:
+        return "dense";
+    case BNF_LAYER_HEAD:
+        return "head";
+    case BNF_LAYER_BATCH_NORM:
+        return "norm";
+    default:
+        return NULL;
+    }
+}
+
+static bnf_status find(const bnf_params *params, const bnf_lipschitz_stage *s, const char *what, int64_t elements,
+                       int *index)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s", s->name, what);
+    *index = bnf_params_find(params, name);
+    if (*index < 0)
+        return bnf_fail(BNF_ERR_ARG, "the network has no parameter '%s'", name);
+    int64_t have = bnf_desc_count(&bnf_params_info(params, *index)->desc);
+    if (have != elements)
+        return bnf_fail(BNF_ERR_ARG, "parameter '%s' has %lld elements, not %lld", name, (long long)have,
+                        (long long)elements);
+    return BNF_OK;
+}
+
+static bnf_status find_all(const bnf_params *params, bnf_lipschitz_stage *s)
+{
+    const bnf_layer *l = &s->layer;
+    s->weight = s->bias = s->mean = s->var = -1;
+    switch (l->kind) {
+    case BNF_LAYER_CONV:
+        BNF_TRY(find(params, s, "weight", l->out * (s->in.c / l->groups) * l->kernel * l->kernel, &s->weight));
+        break;
+    case BNF_LAYER_DENSE:
+    case BNF_LAYER_HEAD:
+        BNF_TRY(find(params, s, "weight", l->out * bnf_lipschitz_size(&s->in), &s->weight));
+        break;
+    case BNF_LAYER_BATCH_NORM:
+        BNF_TRY(find(params, s, "weight", s->in.c, &s->weight));
+        BNF_TRY(find(params, s, "mean", s->in.c, &s->mean));
+        BNF_TRY(find(params, s, "var", s->in.c, &s->var));
+        return find(params, s, "bias", s->in.c, &s->bias);
+    default:
+        return BNF_OK;
+    }
+    return l->bias ? find(params, s, "bias", l->out, &s->bias) : BNF_OK;
+}
+
+static int64_t extent(int64_t in, int64_t window, int64_t stride, int64_t pad)
+{
+    return (in + 2 * pad - window) / stride + 1;
+}
+
+/* Settles stride and padding and follows the shape. */
+static void shape_stage(bnf_lipschitz_stage *s)
+{
+    bnf_layer *l = &s->layer;
+    bnf_lipschitz_shape in = s->in;
+    int64_t size = bnf_lipschitz_size(&in), reach = (l->kernel - 1) * l->dilation;
+    s->out = in;
+    switch (l->kind) {
+    case BNF_LAYER_CONV:
+        l->stride = l->stride > 0 ? l->stride : 1;
+        l->pad = l->pad >= 0 ? l->pad : reach / 2;
+        s->out = (bnf_lipschitz_shape){extent(in.h, reach + 1, l->stride, l->pad),
+                                       extent(in.w, reach + 1, l->stride, l->pad), l->out};
+        break;
+    case BNF_LAYER_DENSE:
+    case BNF_LAYER_HEAD:
+        s->out = (bnf_lipschitz_shape){1, 1, l->out};
+        break;
+    case BNF_LAYER_MAX_POOL:
+    case BNF_LAYER_AVG_POOL:
+    case BNF_LAYER_SCALED_AVG_POOL:
+    case BNF_LAYER_L2_POOL:
+        l->stride = l->stride > 0 ? l->stride : l->kernel;
+        l->pad = l->pad > 0 ? l->pad : 0;
+        s->out = (bnf_lipschitz_shape){extent(in.h, l->kernel, l->stride, l->pad),
+                                       extent(in.w, l->kernel, l->stride, l->pad), in.c};
+        break;
+    case BNF_LAYER_GLOBAL_AVG_POOL:
+    case BNF_LAYER_SCALED_GLOBAL_AVG_POOL:
+    case BNF_LAYER_GLOBAL_L2_POOL:
+        s->out = (bnf_lipschitz_shape){1, 1, in.c};
+        break;
+    case BNF_LAYER_FLATTEN:
+        s->out = (bnf_lipschitz_shape){1, 1, size};
+        break;
+    case BNF_LAYER_UNSHUFFLE:
+        s->out = (bnf_lipschitz_shape){in.h / l->kernel, in.w / l->kernel, in.c * l->kernel * l->kernel};
+        break;
+    default:
+        break;
+    }
+}
+
+static bnf_status fill_stages(bnf_lipschitz_net *net, const bnf_lipschitz_model *model, const bnf_params *params)
+{
+    int seen[BNF_LAYER_COUNT] = {0}, used = 0;
+    bnf_lipschitz_shape at = net->in;
+    for (int i = 0; i < net->count; i++) {
+        bnf_lipschitz_stage *s = &net->stages[i];
+        s->layer = bnf_lipschitz_complete((const bnf_layer *)model->layers.item + i);
+        const char *base = stem(s->layer.kind);
+        int number = ++seen[s->layer.kind];
+        if (base && (s->layer.kind != BNF_LAYER_HEAD || number > 1))
+            snprintf(s->name, sizeof s->name, "%s%d", base, number);
+        else
+            snprintf(s->name, sizeof s->name, "%s", bnf_layer_kind_names[s->layer.kind]);
+        s->in = at;
+        shape_stage(s);
+        BNF_TRY(find_all(params, s));
+        used += (s->weight >= 0) + (s->bias >= 0);
+        at = s->out;
+    }
+    net->outputs = bnf_lipschitz_size(&at);
+    for (int i = 0; i < bnf_params_count(params); i++)
+        used -= bnf_params_info(params, i)->trainable;
+    if (used != 0)
+        return bnf_fail(BNF_ERR_ARG, "the network's layers and its trainable parameters differ by %d",
+                        used < 0 ? -used : used);
+    return BNF_OK;
+}
+
+static bnf_status fill_input(bnf_lipschitz_net *net, const bnf_job *job, const bnf_dataset_info *data)
+{
+    bnf_transform *t;
+    bnf_normalise n = {(bnf_normalise_mode)job->data.normalise, job->data.scale, job->data.shift};
+    BNF_TRY(bnf_transform_create(data, &n, &t));
+    net->in = (bnf_lipschitz_shape){data->h, data->w, data->c};
+    net->bytes = data->dtype == BNF_U8;
+    net->pixel = net->bytes ? 255 : 1;
+    for (int64_t c = 0; c < data->c; c++) {
+        net->scale[c] = bnf_transform_scale(t)[c] * net->pixel;
+        net->shift[c] = bnf_transform_shift(t)[c];
+    }
+    bnf_transform_destroy(t);
+    return BNF_OK;
+}
+
+bnf_status bnf_lipschitz_net_create(const bnf_job *job, const bnf_params *params, const bnf_dataset_info *data,
+                                    bnf_lipschitz_net *net)
+{
+    const bnf_lipschitz_settings *settings = job->settings;
+    *net = (bnf_lipschitz_net){.count = (int)settings->model.layers.count};
+    BNF_TRY(fill_input(net, job, data));
+    BNF_TRY(bnf_calloc((size_t)net->count, sizeof *net->stages, "stages of a network", &net->stages));
+    bnf_status s = fill_stages(net, &settings->model, params);
+    if (s != BNF_OK)
+        bnf_lipschitz_net_release(net);
+    return s;
+}
+
+void bnf_lipschitz_net_release(bnf_lipschitz_net *net)
+{
+    bnf_free(net->stages);
+    *net = (bnf_lipschitz_net){0};
+}
+
+void bnf_lipschitz_pixels(const bnf_lipschitz_net *net, const void *image, double *pixels)
+{
+    const uint8_t *u8 = image;
+    const float *f32 = image;
+    int64_t n = bnf_lipschitz_size(&net->in);
+    for (int64_t i = 0; i < n; i++)
+        pixels[i] = net->bytes ? u8[i] / 255.0 : (double)f32[i];
+}
+
+void bnf_lipschitz_inputs(const bnf_lipschitz_net *net, const double *pixels, double *x)
+{
+    int64_t n = net->in.h * net->in.w;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t c = 0; c < net->in.c; c++)
+            x[i * net->in.c + c] = pixels[i * net->in.c + c] * net->scale[c] + net->shift[c];
+}

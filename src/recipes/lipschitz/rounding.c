@@ -1,0 +1,102 @@
+/* recipes/lipschitz/rounding.c - bounds of rounding errors. Everything here adds and multiplies numbers >= 0; SLACK covers the
+ * roundings of doing so. */
+#include "recipes/lipschitz/rounding.h"
+
+#include <float.h>
+#include <math.h>
+
+#define SLACK (1 + 0x1p-30)
+#define U32 0x1p-24
+#define U64 0x1p-53
+
+static double gamma_of(double k, double u)
+{
+    return k * u < 0.5 ? k * u / (1 - k * u) : INFINITY;
+}
+
+/* Roundings that one output of a stage sees; 0: none, it is exact. */
+static double roundings(const bnf_lipschitz_stage *s)
+{
+    const bnf_layer *l = &s->layer;
+    double window = (double)(l->kernel * l->kernel), area = (double)(s->in.h * s->in.w);
+    switch (l->kind) {
+    case BNF_LAYER_CONV:
+        return (double)(s->in.c / l->groups) * window + 2;
+    case BNF_LAYER_DENSE:
+    case BNF_LAYER_HEAD:
+        return (double)bnf_lipschitz_size(&s->in) + 2;
+    case BNF_LAYER_AVG_POOL:
+    case BNF_LAYER_SCALED_AVG_POOL:
+    case BNF_LAYER_L2_POOL:
+        return window + 4;
+    case BNF_LAYER_GLOBAL_AVG_POOL:
+    case BNF_LAYER_SCALED_GLOBAL_AVG_POOL:
+    case BNF_LAYER_GLOBAL_L2_POOL:
+        return area + 4;
+    case BNF_LAYER_LEAKY_RELU:
+        return 3;
+    case BNF_LAYER_TANH:
+        return 8;
+    case BNF_LAYER_SIGMOID:
+    case BNF_LAYER_BATCH_NORM:
+        return 16;
+    default: /* relu, sorting, max pooling, dropout, flatten, unshuffle */
+        return 0;
+    }
+}
+
+/* What products and squares that fall below the smallest normal number can do, in the norm over all outputs. */
+static double underflow(const bnf_lipschitz_stage *s, double k, double tiny)
+{
+    double outputs = (double)bnf_lipschitz_size(&s->out);
+    bool root = s->layer.kind == BNF_LAYER_L2_POOL || s->layer.kind == BNF_LAYER_GLOBAL_L2_POOL;
+    return root ? sqrt(outputs * k * tiny) : sqrt(outputs) * k * tiny;
+}
+
+/* Rounding of one stage whose computed input has at most norm x. A sigmoid's is relative to its outputs alone. */
+static double stage_error(const bnf_lipschitz_stage *s, const bnf_lipschitz_stage_bound *b, double x, double u,
+                          double tiny)
+{
+    double k = roundings(s), spread = s->layer.kind == BNF_LAYER_SIGMOID ? 0 : b->spread;
+    return k > 0 ? gamma_of(k, u) * (spread * x + b->offset) + underflow(s, k, tiny) : 0;
+}
+
+static double shift_norm(const bnf_lipschitz_net *net)
+{
+    double sum = 0;
+    for (int64_t c = 0; c < net->in.c; c++)
+        sum += net->shift[c] * net->shift[c];
+    return sqrt(sum * (double)(net->in.h * net->in.w));
+}
+
+void bnf_lipschitz_rounding_bound(const bnf_lipschitz_net *net, const bnf_lipschitz_bounds *bounds, const double *norms,
+                                  double pixels, double radius, bnf_lipschitz_rounding *r)
+{
+    int stages = net->count - (bounds->linear ? 1 : 0);
+    double shift = shift_norm(net), moved = bounds->input * radius; /* how far the exact input of a stage may move */
+    double e64 = gamma_of(6, U64) * (bounds->input * pixels + shift);
+    double e32 = gamma_of(6, U32) * (bounds->input * (pixels + radius) + shift);
+    for (int i = 0; i < stages; i++) {
+        const bnf_lipschitz_stage *s = &net->stages[i];
+        const bnf_lipschitz_stage_bound *b = &bounds->stages[i];
+        double x64 = norms[i] * SLACK, x32 = x64 + e64 + moved + e32;
+        e64 = (b->lipschitz * e64 + stage_error(s, b, x64, U64, DBL_MIN)) * SLACK;
+        e32 = (b->lipschitz * e32 + stage_error(s, b, x32, U32, FLT_MIN)) * SLACK;
+        moved *= b->lipschitz * SLACK;
+    }
+    double at = norms[stages] * SLACK;
+    r->f64 = (bnf_lipschitz_error){e64, at};
+    r->f32 = (bnf_lipschitz_error){e32, (at + e64 + moved + e32) * SLACK};
+}
+
+double bnf_lipschitz_logit_error(const bnf_lipschitz_net *net, const bnf_lipschitz_bounds *bounds,
+                                 const bnf_lipschitz_error *error, double u, int64_t i, int64_t j)
+{
+    double gap = j < 0 ? bounds->row[i] : bounds->gap[i * bounds->outputs + j];
+    double carried = gap * error->features;
+    if (!bounds->linear)
+        return carried * SLACK;
+    double k = roundings(&net->stages[net->count - 1]), tiny = u == U64 ? DBL_MIN : FLT_MIN;
+    double row = bounds->row[i] + (j < 0 ? 0 : bounds->row[j]), bias = bounds->bias[i] + (j < 0 ? 0 : bounds->bias[j]);
+    return (carried + gamma_of(k, u) * (row * error->norm + bias) + 2 * k * tiny) * SLACK;
+}
