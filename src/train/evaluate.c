@@ -36,8 +36,9 @@ bnf_status bnf_evaluate(bnf_model *model, const bnf_comm *comm, bnf_loader *load
 
 typedef struct collector {
     const bnf_comm *comm;
-    float *mine, *all; /* one batch: this rank's rows; all rows */
-    int64_t *bytes;    /* [ranks] */
+    float *all;         /* one batch */
+    int64_t *bytes;     /* [ranks] of it */
+    int64_t mine_bytes; /* of this rank */
     float *logits;     /* [samples, classes] */
     int64_t classes, samples;
 } collector;
@@ -56,13 +57,13 @@ static bnf_status collector_fill(collector *c, const bnf_run *run, bnf_model *mo
     int ranks = bnf_comm_size(run->comm), lo, hi;
     bnf_plan_leaves(model->plan, &lo, &hi);
     int64_t row = bnf_desc_cols(bnf_val_desc(bnf_graph_builder(model->graph), model->values.logits)) * (int64_t)sizeof(float);
-    int64_t mine = (int64_t)(hi - lo) * (d->batch / d->leaves) * row;
     c->comm = run->comm;
     c->classes = row / (int64_t)sizeof(float);
     BNF_TRY(bnf_alloc((size_t)ranks * sizeof(int64_t), "logits", &c->bytes));
     BNF_TRY(bnf_alloc((size_t)(d->batch * row), "logits", &c->all));
     BNF_TRY(bnf_alloc((size_t)((samples + d->batch) * row), "logits", &c->logits));
-    return bnf_comm_allgather(run->comm, &mine, sizeof mine, c->bytes);
+    c->mine_bytes = (int64_t)(hi - lo) * (d->batch / d->leaves) * row;
+    return BNF_OK;
 }
 
 bnf_status bnf_run_logits(bnf_run *run, bnf_split split, int64_t limit, float **logits, int64_t *samples, bnf_eval_result *result) {
@@ -81,6 +82,8 @@ bnf_status bnf_run_logits(bnf_run *run, bnf_split split, int64_t limit, float **
     if (s == BNF_OK)
         s = collector_fill(&c, run, &model, info->count);
     s = bnf_comm_agree(run->comm, s);
+    if (s == BNF_OK)
+        s = bnf_comm_allgather(run->comm, &c.mine_bytes, sizeof c.mine_bytes, c.bytes);
     if (s == BNF_OK)
         s = bnf_evaluate(&model, run->comm, loader, limit, collect, &c, result);
     bnf_loader_destroy(loader);

@@ -79,7 +79,7 @@ static bnf_status find_recipe(const bnf_recipe *const *recipes, const char *text
     char name[64] = "";
     for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
         if (strncmp(line, word, sizeof word - 1) == 0 && line[sizeof word - 1] == ':')
-            sscanf(line + sizeof word, " %63[A-Za-z0-9_-]", name);
+            sscanf(line + sizeof word, "%*[ \t\"']%63[A-Za-z0-9_-]", name);
     for (int i = 0; i < n_overrides; i++)
         if (strncmp(overrides[i], word, sizeof word - 1) == 0 && overrides[i][sizeof word - 1] == '=')
             sscanf(overrides[i] + sizeof word, "%63[A-Za-z0-9_-]", name);

@@ -51,9 +51,10 @@ static bnf_status fill(bnf_run *run, const bnf_recipe *const *recipes, const cha
     BNF_TRY(s);
     run->threads = bnf_job_threads(run->job, run->comm);
     BNF_TRY(bnf_comm_agree(run->comm, open_data(run)));
-    BNF_TRY(bnf_params_create(BNF_F32, &run->params));
     bnf_model model = {0};
-    s = bnf_model_build(run->job, run->params, bnf_dataset_get_info(run->train), run->job->data.batch, run->job->data.leaves, true, &model);
+    s = bnf_params_create(BNF_F32, &run->params);
+    if (s == BNF_OK)
+        s = bnf_model_build(run->job, run->params, bnf_dataset_get_info(run->train), run->job->data.batch, run->job->data.leaves, true, &model);
     bnf_model_release(&model); /* it has named the parameters */
     if (s == BNF_OK)
         s = bnf_state_load_params(run->params, run->checkpoint, &run->step);

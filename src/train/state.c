@@ -54,47 +54,69 @@ static size_t largest_array(bnf_params *params, const bnf_updater *updater) {
     return most;
 }
 
-static bnf_status add_attributes(const bnf_job *job, bnf_params *params, bnf_ckpt_writer *writer) {
-    bnf_buf config = {0};
+/* One line that tells two data sets apart. */
+static bnf_status describe_data(const bnf_dataset_info *d, bnf_buf *text) {
+    bnf_buf_printf(text, "%lld %s images of %lld x %lld x %lld, %lld classes", (long long)d->count, bnf_dtype_name(d->dtype), (long long)d->h,
+                   (long long)d->w, (long long)d->c, (long long)d->classes);
+    if (d->checksum[0])
+        bnf_buf_printf(text, ", checksum %s", d->checksum);
+    return text->status;
+}
+
+static bnf_status add_attributes(const bnf_state *state, bnf_ckpt_writer *writer) {
+    bnf_buf config = {0}, data = {0};
     char hash[17];
-    bnf_status s = bnf_job_dump(job, true, &config);
-    bnf_state_hash(params, hash);
+    bnf_status s = bnf_job_dump(state->job, true, &config);
+    bnf_state_hash(state->params, hash);
+    if (s == BNF_OK)
+        s = describe_data(state->data, &data);
     if (s == BNF_OK)
         s = bnf_ckpt_writer_attr_str(writer, "config", bnf_buf_text(&config));
+    if (s == BNF_OK)
+        s = bnf_ckpt_writer_attr_str(writer, "data", bnf_buf_text(&data));
     if (s == BNF_OK)
         s = bnf_ckpt_writer_attr_str(writer, "weights", hash);
     if (s == BNF_OK)
         s = bnf_ckpt_writer_attr_str(writer, "banff", BNF_VERSION_STRING);
+    if (s == BNF_OK)
+        s = bnf_ckpt_writer_add(writer, "sums", BNF_F64, 1, &state->n_sums, state->sums);
     bnf_buf_release(&config);
+    bnf_buf_release(&data);
     return s;
 }
 
-bnf_status bnf_state_save(const bnf_job *job, const bnf_comm *comm, bnf_params *params, bnf_updater *updater, const char *folder,
-                          int64_t step) {
+/* The writer's part takes place on rank 0; a failure of it may not keep others from their part of the gathers. */
+static bnf_status save_all(const bnf_state *state, bnf_ckpt_writer *writer, void *buffer) {
+    bnf_status first = BNF_OK;
+    for (int i = 0; i < bnf_params_count(state->params); i++) {
+        bnf_status s = add_param(state->params, state->updater, first == BNF_OK ? writer : NULL, i, buffer);
+        first = first == BNF_OK ? s : first;
+    }
+    if (first == BNF_OK && writer)
+        first = add_attributes(state, writer);
+    if (first != BNF_OK || !writer) {
+        bnf_ckpt_writer_abort(writer);
+        return first;
+    }
+    return bnf_ckpt_writer_commit(writer);
+}
+
+bnf_status bnf_state_save(const bnf_state *state, const char *folder, int64_t step) {
     bnf_ckpt_writer *writer = NULL;
     void *buffer = NULL;
-    bnf_status s = bnf_alloc(largest_array(params, updater), "checkpoint", &buffer);
-    bool first = bnf_comm_rank(comm) == 0;
+    bnf_status s = bnf_alloc(largest_array(state->params, state->updater), "checkpoint", &buffer);
+    bool first = bnf_comm_rank(state->comm) == 0;
     if (s == BNF_OK && first)
         s = bnf_ckpt_writer_open(folder, step, &writer);
-    s = bnf_comm_agree(comm, s);
+    s = bnf_comm_agree(state->comm, s);
     if (s == BNF_OK) {
-        bnf_status local = BNF_OK; /* a failure of rank 0 may not keep others from their part of the gathers */
-        for (int i = 0; i < bnf_params_count(params); i++) {
-            bnf_status one = add_param(params, updater, local == BNF_OK ? writer : NULL, i, buffer);
-            local = local == BNF_OK ? one : local;
-        }
-        if (local == BNF_OK && first)
-            local = add_attributes(job, params, writer);
-        if (local == BNF_OK && first) {
-            local = bnf_ckpt_writer_commit(writer);
-            writer = NULL;
-        }
-        if (local == BNF_OK && first)
-            local = bnf_ckpt_prune(folder, job->run.keep);
-        s = bnf_comm_agree(comm, local);
+        s = save_all(state, writer, buffer);
+        if (s == BNF_OK && first)
+            s = bnf_ckpt_prune(folder, state->job->run.keep);
+        s = bnf_comm_agree(state->comm, s);
+    } else {
+        bnf_ckpt_writer_abort(writer);
     }
-    bnf_ckpt_writer_abort(writer);
     bnf_free(buffer);
     return s;
 }
@@ -158,6 +180,19 @@ static bnf_status check_config(const bnf_job *job, bnf_ckpt_reader *reader, cons
     return s;
 }
 
+static bnf_status check_data(const bnf_dataset_info *data, bnf_ckpt_reader *reader, const char *path) {
+    bnf_buf now = {0};
+    char *then = NULL;
+    bnf_status s = describe_data(data, &now);
+    if (s == BNF_OK)
+        s = bnf_ckpt_reader_attr_str(reader, "data", &then);
+    if (s == BNF_OK && strcmp(then, bnf_buf_text(&now)) != 0)
+        s = bnf_fail(BNF_ERR_CONFIG, "%s was written with other data: %s; now %s holds %s", path, then, data->path, bnf_buf_text(&now));
+    bnf_buf_release(&now);
+    bnf_free(then);
+    return s;
+}
+
 static bnf_status read_owner_array(bnf_params *params, bnf_updater *updater, bnf_ckpt_reader *reader, int i, int a, void *buffer) {
     const bnf_param_info *info = bnf_params_info(params, i);
     const char *what;
@@ -182,10 +217,14 @@ static bnf_status read_params(bnf_params *params, bnf_ckpt_reader *reader) {
     return BNF_OK;
 }
 
-static bnf_status read_all(const bnf_job *job, bnf_params *params, bnf_updater *updater, bnf_ckpt_reader *reader, const char *path) {
+static bnf_status read_all(const bnf_state *state, bnf_ckpt_reader *reader, const char *path) {
+    bnf_params *params = state->params;
+    bnf_updater *updater = state->updater;
     void *buffer;
-    BNF_TRY(check_config(job, reader, path));
+    BNF_TRY(check_config(state->job, reader, path));
+    BNF_TRY(check_data(state->data, reader, path));
     BNF_TRY(read_params(params, reader));
+    BNF_TRY(bnf_ckpt_reader_read(reader, "sums", BNF_F64, 1, &state->n_sums, state->sums));
     BNF_TRY(bnf_alloc(largest_array(params, updater), "checkpoint", &buffer));
     bnf_status s = BNF_OK;
     for (int i = 0; i < bnf_params_count(params) && s == BNF_OK; i++)
@@ -195,25 +234,24 @@ static bnf_status read_all(const bnf_job *job, bnf_params *params, bnf_updater *
     return s;
 }
 
-bnf_status bnf_state_resume(const bnf_job *job, const bnf_comm *comm, bnf_params *params, bnf_updater *updater, const char *path,
-                            int64_t *step) {
+bnf_status bnf_state_resume(const bnf_state *state, const char *path, int64_t *step) {
     bnf_ckpt_reader *reader = NULL;
     char stored[17] = "", now[17];
     bnf_status s = bnf_ckpt_reader_open(path, &reader);
     if (s == BNF_OK)
-        s = read_all(job, params, updater, reader, path);
+        s = read_all(state, reader, path);
     if (s == BNF_OK) {
-        bnf_state_hash(params, stored);
+        bnf_state_hash(state->params, stored);
         *step = bnf_ckpt_reader_step(reader);
     }
     bnf_ckpt_reader_close(reader);
-    BNF_TRY(bnf_comm_agree(comm, s));
-    BNF_TRY(bnf_updater_restore(updater));
-    bnf_state_hash(params, now);
+    BNF_TRY(bnf_comm_agree(state->comm, s));
+    BNF_TRY(bnf_updater_restore(state->updater));
+    bnf_state_hash(state->params, now);
     if (strcmp(stored, now) != 0)
         s = bnf_fail(BNF_ERR_NUMERIC, "%s: the weights computed here (%s) are not those stored (%s): another CPU type or build?", path, now,
                      stored);
-    return bnf_comm_agree(comm, s);
+    return bnf_comm_agree(state->comm, s);
 }
 
 bnf_status bnf_state_load_params(bnf_params *params, const char *path, int64_t *step) {

@@ -34,7 +34,10 @@ typedef struct trainer {
     bnf_progress *progress;
     char *checkpoints; /* folder */
     int64_t step, total, per_epoch, saved; /* saved: step of the newest checkpoint, -1 */
-    tally line, epoch;
+    struct {
+        tally line, epoch;
+        double skipped; /* steps whose update was left out */
+    } sums;             /* goes into checkpoints: doubles only */
     double line_start, stall_before, seconds[4]; /* since the last line: compute, reduce, update, broadcast */
     double grad_norm;
     bnf_train_result *result;
@@ -69,6 +72,11 @@ static bnf_status build(trainer *t) {
     return bnf_job_loader(t->job, t->comm, t->test, d->batch, d->leaves, false, &t->test_loader);
 }
 
+static bnf_state state_of(trainer *t) {
+    return (bnf_state){.job = t->job, .comm = t->comm, .params = t->params, .updater = t->updater, .data = bnf_dataset_get_info(t->train),
+                       .sums = (double *)&t->sums, .n_sums = (int64_t)(sizeof t->sums / sizeof(double))};
+}
+
 static bnf_status resume(trainer *t, const bnf_train_options *options) {
     char *path = NULL;
     bnf_status s = BNF_OK;
@@ -78,7 +86,8 @@ static bnf_status resume(trainer *t, const bnf_train_options *options) {
     else if (options->resume == BNF_RESUME_AUTO)
         s = bnf_state_find(t->comm, t->checkpoints, &path);
     if (s == BNF_OK && path) {
-        s = bnf_state_resume(t->job, t->comm, t->params, t->updater, path, &t->step);
+        bnf_state state = state_of(t);
+        s = bnf_state_resume(&state, path, &t->step);
         t->saved = t->step;
         if (s == BNF_OK)
             bnf_log_info("resumed %s", path);
@@ -134,12 +143,12 @@ static void count_step(trainer *t, const bnf_batch *batch) {
                  .samples = n};
     for (int i = 0; i < t->model.values.n_metrics; i++)
         one.metrics[i] = n * bnf_model_scalar(&t->model, t->model.values.metrics[i].value);
-    add(&t->line, &one);
-    add(&t->epoch, &one);
+    add(&t->sums.line, &one);
+    add(&t->sums.epoch, &one);
 }
 
 static bnf_status not_finite(trainer *t, const char *what) {
-    t->result->skipped++;
+    t->sums.skipped++;
     if (t->job->train.nonfinite == BNF_NONFINITE_SKIP) {
         bnf_log_warning("step %lld: %s is not finite; the update is left out", (long long)t->step, what);
         return BNF_OK;
@@ -185,10 +194,10 @@ static bnf_status write_line(trainer *t) {
     bnf_loader_get_stats(t->loader, &loader);
     bnf_metrics_begin(t->folder.metrics, "train", t->step);
     BNF_TRY(bnf_folder_scalar(&t->folder, "train", "epoch", t->step, (double)t->step / (double)t->per_epoch));
-    BNF_TRY(write_scalars(t, "train", &t->model, &t->line));
+    BNF_TRY(write_scalars(t, "train", &t->model, &t->sums.line));
     BNF_TRY(bnf_folder_scalar(&t->folder, "train", "lr", t->step, bnf_rule_lr(&t->rule, t->step - 1)));
     BNF_TRY(bnf_folder_scalar(&t->folder, "train", "grad_norm", t->step, t->grad_norm));
-    BNF_TRY(bnf_folder_scalar(&t->folder, "train", "samples_per_second", t->step, t->line.samples / passed));
+    BNF_TRY(bnf_folder_scalar(&t->folder, "train", "samples_per_second", t->step, t->sums.line.samples / passed));
     for (int i = 0; i < 4; i++)
         BNF_TRY(bnf_folder_scalar(&t->folder, "train", parts[i], t->step, t->seconds[i]));
     BNF_TRY(bnf_folder_scalar(&t->folder, "train", "stall_seconds", t->step, loader.stall_seconds - t->stall_before));
@@ -198,9 +207,9 @@ static bnf_status write_line(trainer *t) {
 
 static bnf_status log_line(trainer *t) {
     bnf_status s = BNF_OK;
-    if (t->line.samples > 0 && t->first)
+    if (t->sums.line.samples > 0 && t->first)
         s = write_line(t);
-    t->line = (tally){0};
+    t->sums.line = (tally){0};
     memset(t->seconds, 0, sizeof t->seconds);
     t->line_start = bnf_clock_seconds();
     return bnf_comm_agree(t->comm, s);
@@ -216,7 +225,8 @@ static bnf_status write_eval(trainer *t, const bnf_eval_result *r) {
     return bnf_events_flush(t->folder.events);
 }
 
-static bnf_status evaluate(trainer *t) {
+/* write: as a line of metrics, too. */
+static bnf_status evaluate(trainer *t, bool write) {
     if (!t->test)
         return BNF_OK;
     bnf_eval_result r;
@@ -224,13 +234,14 @@ static bnf_status evaluate(trainer *t) {
     t->result->test_loss = r.loss;
     t->result->test_accuracy = r.accuracy;
     bnf_log_info("step %lld: test loss %.4f, accuracy %.4f", (long long)t->step, r.loss, r.accuracy);
-    return bnf_comm_agree(t->comm, t->first ? write_eval(t, &r) : BNF_OK);
+    return bnf_comm_agree(t->comm, t->first && write ? write_eval(t, &r) : BNF_OK);
 }
 
 static bnf_status save(trainer *t) {
     if (t->saved == t->step)
         return BNF_OK;
-    BNF_TRY(bnf_state_save(t->job, t->comm, t->params, t->updater, t->checkpoints, t->step));
+    bnf_state state = state_of(t);
+    BNF_TRY(bnf_state_save(&state, t->checkpoints, t->step));
     t->saved = t->step;
     return BNF_OK;
 }
@@ -238,7 +249,7 @@ static bnf_status save(trainer *t) {
 static void show_progress(trainer *t) {
     if (!t->progress)
         return;
-    bnf_progress_state p = {.step = t->step, .loss = t->epoch.loss / t->epoch.samples, .accuracy = t->epoch.correct / t->epoch.samples,
+    bnf_progress_state p = {.step = t->step, .loss = t->sums.epoch.loss / t->sums.epoch.samples, .accuracy = t->sums.epoch.correct / t->sums.epoch.samples,
                             .lr = bnf_rule_lr(&t->rule, t->step - 1), .seconds = bnf_clock_seconds()};
     bnf_progress_update(t->progress, &p);
 }
@@ -250,13 +261,13 @@ static bnf_status after_step(trainer *t) {
     if (t->step % t->job->run.log_every == 0 || last)
         BNF_TRY(log_line(t));
     if (last || (epoch_end && t->job->run.eval_every > 0 && epoch % t->job->run.eval_every == 0)) {
-        BNF_TRY(evaluate(t));
+        BNF_TRY(evaluate(t, true));
         t->line_start = bnf_clock_seconds();
     }
     if (epoch_end || last) {
-        t->result->loss = t->epoch.loss / t->epoch.samples;
-        t->result->accuracy = t->epoch.correct / t->epoch.samples;
-        t->epoch = (tally){0};
+        t->result->loss = t->sums.epoch.loss / t->sums.epoch.samples;
+        t->result->accuracy = t->sums.epoch.correct / t->sums.epoch.samples;
+        t->sums.epoch = (tally){0};
     }
     if (last || (every > 0 ? t->step % every == 0 : epoch_end))
         BNF_TRY(save(t));
@@ -284,6 +295,7 @@ static bnf_status loop(trainer *t) {
     t->result->seconds = bnf_clock_seconds() - start;
     t->result->samples_per_second = (double)(t->step - from) * (double)t->job->data.batch / t->result->seconds;
     t->result->step = t->step;
+    t->result->skipped = (int64_t)t->sums.skipped;
     bnf_state_hash(t->params, t->result->weights);
     return BNF_OK;
 }
@@ -310,7 +322,7 @@ bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_tra
     bnf_stop_install();
     bnf_status s = prepare(&t, options);
     if (s == BNF_OK && t.step >= t.total)
-        s = evaluate(&t);
+        s = evaluate(&t, false); /* resumed at the end: the line is there already */
     if (s == BNF_OK)
         s = loop(&t);
     bnf_stop_restore();

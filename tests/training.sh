@@ -1,0 +1,103 @@
+# Shared by the tests that train; sourced, not run. Needs $1 = build folder, $2 = source folder of the caller. Gives:
+#   banff, work          the program; a folder that goes away at the end
+#   checks LINE          says what is checked next
+#   wrong LINE...        a failed check: says so with the last output, goes on
+#   launch RANKS THREADS ARGUMENTS...   the program on so many ranks
+#   succeed WHAT COMMAND...             it must end with 0; output in $work/out
+#   refuse WHAT TEXT... -- COMMAND...   it must end soon, with an error that holds every TEXT; code in $code
+#   weights FOLDER       a hash of the weights in a run's newest checkpoint
+#   finish               ends the script with its verdict
+# shellcheck shell=bash
+set -u
+build=$1
+banff=$build/banff
+[ -x "$banff" ] || { echo "skipped: $banff was not built"; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+# shellcheck disable=SC2034 # for the callers: programs are several times slower then
+slow=${BNF_SANITIZE:-}
+limit=120
+[ -n "$slow" ] && limit=400
+
+checks() { printf -- '- %s\n' "$*"; }
+
+wrong() {
+    printf 'FAILED: %s\n' "$@"
+    [ -f "$work/out" ] && sed 's/^/    | /' "$work/out"
+    failed=1
+}
+
+launch() {
+    local ranks=$1 threads=$2
+    shift 2
+    if [ "$ranks" = 1 ]; then
+        OMP_NUM_THREADS=$threads timeout $limit "$banff" "$@"
+    else
+        OMP_NUM_THREADS=$threads timeout $limit mpirun -n "$ranks" "$banff" "$@"
+    fi
+}
+
+succeed() {
+    local what=$1
+    shift
+    "$@" >"$work/out" 2>&1 || wrong "$what (exit code $?)"
+}
+
+refuse() {
+    local what=$1 texts=() text
+    shift
+    while [ "$1" != -- ]; do texts+=("$1"); shift; done
+    shift
+    code=0
+    "$@" >"$work/out" 2>&1 || code=$?
+    if [ "$code" = 0 ] || [ "$code" = 124 ] || [ "$code" -ge 128 ]; then
+        wrong "$what: exit code $code"
+        return 1
+    fi
+    for text in "${texts[@]}"; do
+        grep -qF -- "$text" "$work/out" || { wrong "$what: no '$text' in the message"; return 1; }
+    done
+}
+
+# Open MPI prints "Process name: [[job,rank],..] Exit code: N" for the first process only, so ranks are asked by a wrapper.
+# every_rank WHAT RANKS ARGUMENTS...: each of the ranks must end with an error of its own
+every_rank() {
+    local what=$1 ranks=$2 r
+    shift 2
+    rm -f "$work"/rank.*
+    cat >"$work/wrap" <<'WRAP'
+#!/bin/sh
+folder=$1
+shift
+"$@"
+code=$?
+echo $code >"$folder/rank.$OMPI_COMM_WORLD_RANK"
+exit $code
+WRAP
+    chmod +x "$work/wrap"
+    OMP_NUM_THREADS=1 timeout $limit mpirun -n "$ranks" "$work/wrap" "$work" "$banff" "$@" >"$work/out" 2>&1
+    code=$?
+    [ $code = 0 ] || [ $code = 124 ] && wrong "$what: exit code $code"
+    for ((r = 0; r < ranks; r++)); do
+        if [ ! -s "$work/rank.$r" ]; then
+            # mpirun ends the others as soon as one has failed; a rank may be killed in its exit, but not hang
+            continue
+        fi
+        [ "$(cat "$work/rank.$r")" != 0 ] || wrong "$what: rank $r ended with 0"
+    done
+}
+
+weights() {
+    if "$banff" --help | grep -q '^  export'; then
+        "$banff" export "$1" --out "$work/weights.npz" >"$work/out" 2>&1 || { echo "no export of $1"; return; }
+        sha256sum <"$work/weights.npz" | cut -d' ' -f1
+    else
+        "$banff" eval "$1" 2>/dev/null | sed -n 's/.*weights \([0-9a-f]*\)).*/\1/p'
+    fi
+}
+
+finish() {
+    [ $failed = 0 ] && echo "passed"
+    exit $failed
+}
