@@ -16,6 +16,7 @@ static const struct bnf_cmd commands[] = {
     {"certify", "certified accuracy of a trained 1-Lipschitz network", bnf_cmd_certify},
     {"attack", "try to break certificates", bnf_cmd_attack},
     {"report", "write a run's HTML report", bnf_cmd_report},
+    {"export", "write a run's weights as .npz", bnf_cmd_export},
     {"plan", "what a configuration will compute and hold in memory", bnf_cmd_plan},
     {"bench", "speed of a configuration's training step", bnf_cmd_bench},
 };

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# banff export: the same archive from 1 and 2 ranks, whole as a ZIP file, and (with numpy) with the shapes and norms that the network
+# has. Usage: export.sh BUILD SOURCE
+set -u
+build=$1
+banff=$build/banff
+[ -x "$banff" ] || { echo "skipped: $banff was not built"; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+fail() { echo "FAILED: $1"; cat "$work/out"; failed=1; }
+
+cat >"$work/config.yaml" <<END
+recipe: lipschitz
+data: {file: $work/shapes.h5, batch: 32, leaves: 4}
+run: {folder: $work/run}
+train: {epochs: 1, steps: 3}
+model:
+  constraint: bjorck
+  layers:
+    - {type: conv, out: 4, stride: 2}
+    - {type: groupsort2}
+    - {type: dense, out: 6}
+    - {type: head, out: 10, bias: false}
+END
+"$banff" synth shapes --out "$work/shapes.h5" --train 96 --test 32 --size 10x12 >"$work/out" 2>&1 || fail synth
+"$banff" train "$work/config.yaml" >"$work/out" 2>&1 || fail train
+"$banff" export "$work/run" --out "$work/a.npz" >"$work/out" 2>&1 || fail "export on 1 rank"
+mpirun -n 2 "$banff" export "$work/run" --out "$work/b.npz" >"$work/out" 2>&1 || fail "export on 2 ranks"
+cmp "$work/a.npz" "$work/b.npz" >"$work/out" 2>&1 || fail "archives of 1 and 2 ranks differ"
+if command -v unzip >/dev/null; then
+    unzip -tq "$work/a.npz" >"$work/out" 2>&1 || fail "unzip finds an error"
+fi
+if python3 -c 'import numpy' 2>/dev/null; then
+    python3 - "$work/a.npz" >"$work/out" 2>&1 <<'END' || fail "numpy"
+import sys
+import numpy as np
+
+z = np.load(sys.argv[1])
+want = {"conv1.weight": (4, 1, 3, 3), "conv1.bias": (4,), "dense1.weight": (6, 120), "dense1.bias": (6,), "head.weight": (10, 6)}
+for name, shape in want.items():
+    assert z[name].shape == shape and z[name].dtype == np.float32, (name, z[name].shape, z[name].dtype)
+# Stride 2: a pixel is in at most 2 x 2 patches, so the matrix has norm 1/2; the head has unit rows.
+assert abs(np.linalg.norm(z["conv1.weight"].reshape(4, 9).astype(float), 2) - 0.5) < 1e-2
+assert np.linalg.norm(z["dense1.weight"].astype(float), 2) < 1 + 1e-4
+assert np.allclose(np.linalg.norm(z["head.weight"].astype(float), axis=1), 1, atol=1e-6)
+END
+else
+    echo "numpy is not installed: shapes were not checked"
+fi
+"$banff" export "$work/run" >"$work/out" 2>&1 && fail "export without --out succeeded"
+grep -qF -- "--out FILE.npz" "$work/out" || fail "no hint at --out"
+timeout 60 mpirun -n 2 "$banff" export "$work/run" --out /no/such/folder/w.npz >"$work/out" 2>&1
+code=$?
+if [ $code = 0 ] || [ $code = 124 ] || ! grep -q "/no/such/folder" "$work/out"; then fail "an unwritable output (exit code $code)"; fi
+exit $failed
