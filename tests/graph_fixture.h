@@ -1,4 +1,5 @@
-/* tests/graph_fixture.h - a small graph in f64 over several leaves, run by one process, with finite differences of its parameters. */
+/* tests/graph_fixture.h - a small graph in f64 over several leaves, run by one process, with finite differences of
+ * its parameters. */
 #ifndef BNF_TESTS_GRAPH_FIXTURE_H
 #define BNF_TESTS_GRAPH_FIXTURE_H
 

@@ -36,9 +36,10 @@ typedef enum bnf_status {
 /* Short fixed name of a status, e.g. "out of memory". Never NULL. */
 const char *bnf_status_name(bnf_status s);
 
-/* Records a message (printf format) for the calling thread and returns `code`, so that a failing function can end with
- * `return bnf_fail(BNF_ERR_IO, "cannot open '%s': %s", path, strerror(errno));`. The message of the innermost failure is
- * kept: a later bnf_fail on the same thread replaces it only after bnf_error_clear(). `code` must not be BNF_OK. */
+/* Records a message (printf format) for the calling thread and returns `code`, so that a failing function can end
+ * with `return bnf_fail(BNF_ERR_IO, "cannot open '%s': %s", path, strerror(errno));`. The message of the innermost
+ * failure is kept: a later bnf_fail on the same thread replaces it only after bnf_error_clear(). `code` must not be
+ * BNF_OK. */
 bnf_status bnf_fail(bnf_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Puts "context: " before the recorded message (outermost last call first) and returns `code`. */

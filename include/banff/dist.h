@@ -1,9 +1,9 @@
-/* banff/dist.h - one update path for plain and constrained parameters: gradients are reduced to the owner, the owner updates the raw weight and
- * computes the effective one, owners broadcast.
+/* banff/dist.h - one update path for plain and constrained parameters: gradients are reduced to the owner, the owner
+ * updates the raw weight and computes the effective one, owners broadcast.
  *
- * The owner of a parameter holds its raw weight, the optimiser's state and the reparametrisation; every rank holds the effective weight (in
- * bnf_params). All functions are collective over the communicator unless they say otherwise, and their results do not depend on the
- * number of ranks or threads. */
+ * The owner of a parameter holds its raw weight, the optimiser's state and the reparametrisation; every rank holds
+ * the effective weight (in bnf_params). All functions are collective over the communicator unless they say otherwise,
+ * and their results do not depend on the number of ranks or threads. */
 #ifndef BANFF_DIST_H
 #define BANFF_DIST_H
 
@@ -13,13 +13,14 @@
 extern "C" {
 #endif
 
-/* Gives every parameter to a rank such that the dearest rank has little more than its share: in descending order of cost, each to the rank with
- * the least so far. Cost = the reparametrisation's flops plus the memory-bound update's. A function of the store and the number of ranks
- * alone; results of training do not depend on it.
+/* Gives every parameter to a rank such that the dearest rank has little more than its share: in descending order of
+ * cost, each to the rank with the least so far. Cost = the reparametrisation's flops plus the memory-bound update's.
+ * A function of the store and the number of ranks alone; results of training do not depend on it.
  *   owner[bnf_params_count]  [out] */
 bnf_status bnf_owners_assign(const bnf_params *params, int ranks, int *owner);
 
-/* What the updater needs to know of an optimiser (src/optim is glued on in src/train). Thread-safe for different parameters. */
+/* What the updater needs to know of an optimiser (src/optim is glued on in src/train). Thread-safe for different
+ * parameters. */
 typedef struct bnf_update_rule {
     void *self;
     int n_states; /* arrays of the parameter's size, start as zeros */
@@ -49,19 +50,22 @@ void bnf_updater_destroy(bnf_updater *updater);
 /* One update from the gradients that `plan` has just computed. */
 bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, bnf_update_stats *stats);
 
-/* --- state, for checkpoints and for export ------------------------------------------------------------------------------------ */
+/* --- state, for checkpoints and for export ------------------------------------------------------------------------ */
 
-/* Arrays of a parameter: raw weight, optimiser states, state of the reparametrisation. A non-trainable state has one, its value. */
+/* Arrays of a parameter: raw weight, optimiser states, state of the reparametrisation. A non-trainable state has one,
+ * its value. */
 int bnf_updater_arrays(const bnf_updater *updater, int param);
-/* Name ("raw", "moment1", "reparam"), element type (f32, the reparametrisation's f64) and count; the same on every rank. Not collective. */
+/* Name ("raw", "moment1", "reparam"), element type (f32, the reparametrisation's f64) and count; the same on every
+ * rank. Not collective. */
 void bnf_updater_array_info(const bnf_updater *updater, int param, int array, const char **name, bnf_dtype *dtype,
                             int64_t *count);
 /* Brings the array to rank 0: data[count] there, may be NULL elsewhere. */
 bnf_status bnf_updater_gather(bnf_updater *updater, int param, int array, void *data);
-/* Gives the owner the array that every rank passes in (only the owner's copy is read). Not collective. Errors: BNF_ERR_FORMAT if it cannot be
- * the state of a reparametrisation. */
+/* Gives the owner the array that every rank passes in (only the owner's copy is read). Not collective. Errors:
+ * BNF_ERR_FORMAT if it cannot be the state of a reparametrisation. */
 bnf_status bnf_updater_put(bnf_updater *updater, int param, int array, const void *data);
-/* After all arrays have been put: computes effective weights again and broadcasts them. Bits are those at the time of the gather. */
+/* After all arrays have been put: computes effective weights again and broadcasts them. Bits are those at the time of
+ * the gather. */
 bnf_status bnf_updater_restore(bnf_updater *updater);
 
 #ifdef __cplusplus

@@ -1,8 +1,9 @@
 /* banff/graph.h - parameters, graph under construction, automatic differentiation, and the plan that replays a step.
  *
- * A graph describes the work of one leaf plus what is summed over all leaves of the global batch. Values are leaf-level (one array per
- * leaf: inputs and what depends on them) or batch-level (one array for the whole batch: parameters, constants, batch sums and what
- * depends only on them). A plan compiles a graph for given leaves, threads and ranks and runs it without allocating. */
+ * A graph describes the work of one leaf plus what is summed over all leaves of the global batch. Values are
+ * leaf-level (one array per leaf: inputs and what depends on them) or batch-level (one array for the whole batch:
+ * parameters, constants, batch sums and what depends only on them). A plan compiles a graph for given leaves, threads
+ * and ranks and runs it without allocating. */
 #ifndef BANFF_GRAPH_H
 #define BANFF_GRAPH_H
 
@@ -13,18 +14,19 @@
 extern "C" {
 #endif
 
-/* --- parameters ------------------------------------------------------------------------------------------------------------ */
+/* --- parameters --------------------------------------------------------------------------------------------------- */
 
-/* How the owner of a parameter turns the raw weight that is optimised into the effective one that the network uses, e.g. spectral
- * normalisation. Made by a factory on the owner only. Arrays have the parameter's number of elements and the store's real type and do not
- * overlap. */
+/* How the owner of a parameter turns the raw weight that is optimised into the effective one that the network uses,
+ * e.g. spectral normalisation. Made by a factory on the owner only. Arrays have the parameter's number of elements
+ * and the store's real type and do not overlap. */
 typedef struct bnf_reparam {
     void *self;
     bnf_status (*forward)(void *self, const void *raw, void *effective);
     /* Gradient of the last forward, which saw the same raw: d_effective -> d_raw. */
     void (*backward)(void *self, const void *raw, const void *d_effective, void *d_raw);
-    /* Persistent state (e.g. the singular vector). `get` gives the one in which the last forward began: after `set` of it, forward on the same
-     * raw weight repeats that forward bit for bit, which is what a checkpoint needs. state_count 0: none, both may be NULL. */
+    /* Persistent state (e.g. the singular vector). `get` gives the one in which the last forward began: after `set`
+     * of it, forward on the same raw weight repeats that forward bit for bit, which is what a checkpoint needs.
+     * state_count 0: none, both may be NULL. */
     int64_t state_count;
     void (*state_get)(void *self, double *state);
     bnf_status (*state_set)(void *self, const double *state);
@@ -52,8 +54,8 @@ typedef struct bnf_init {
     double a, b;
 } bnf_init;
 
-/* A set of named arrays shared by graphs: trainable parameters and state (running statistics). Every rank holds the effective
- * values, bit-identical. */
+/* A set of named arrays shared by graphs: trainable parameters and state (running statistics). Every rank holds the
+ * effective values, bit-identical. */
 typedef struct bnf_params bnf_params;
 
 typedef struct bnf_param_info {
@@ -81,11 +83,12 @@ int64_t bnf_params_elements(const bnf_params *params, bool trainable_only);
 /* Initial raw values: a function of (seed, index, element) only. */
 bnf_status bnf_params_init(bnf_params *params, uint64_t seed);
 
-/* --- graph ----------------------------------------------------------------------------------------------------------------- */
+/* --- graph -------------------------------------------------------------------------------------------------------- */
 
 typedef struct bnf_graph bnf_graph;
 
-/* leaves: of the global batch; training: dropout and batch statistics on. params is borrowed and must outlive the graph. */
+/* leaves: of the global batch; training: dropout and batch statistics on. params is borrowed and must outlive the
+ * graph. */
 bnf_status bnf_graph_create(bnf_params *params, int64_t leaves, bool training, bnf_graph **graph);
 void bnf_graph_destroy(bnf_graph *graph);
 bnf_builder *bnf_graph_builder(bnf_graph *graph);
@@ -98,20 +101,21 @@ bnf_val bnf_graph_input(bnf_graph *graph, const char *name, const bnf_desc *desc
 bnf_val bnf_graph_param(bnf_graph *graph, int index);
 /* Store index of a value that came from bnf_graph_param. */
 int bnf_graph_param_index(const bnf_graph *graph, bnf_val param);
-/* At the end of each run (bnf_plan_config), state `index` := batch-level `value` (same shape); all states at once, so that values may be those of
- * other states. */
+/* At the end of each run (bnf_plan_config), state `index` := batch-level `value` (same shape); all states at once, so
+ * that values may be those of other states. */
 void bnf_graph_assign(bnf_graph *graph, int index, bnf_val value);
 /* A batch-level array given by the caller, e.g. a schedule's value; set with bnf_plan_set. */
 bnf_val bnf_graph_knob(bnf_graph *graph, const char *name, const bnf_desc *desc);
 bool bnf_val_is_leaf(const bnf_graph *graph, bnf_val v);
 
-/* Gradients of the sum over leaves of scalar `loss` (or of a batch-level scalar). For a parameter: the leaf's contribution, to be summed over leaves;
- * for other values the gradient itself. grads[i] is BNF_NONE where the loss does not depend on wrt[i]. */
+/* Gradients of the sum over leaves of scalar `loss` (or of a batch-level scalar). For a parameter: the leaf's
+ * contribution, to be summed over leaves; for other values the gradient itself. grads[i] is BNF_NONE where the loss
+ * does not depend on wrt[i]. */
 bnf_status bnf_graph_gradient(bnf_graph *graph, bnf_val loss, const bnf_val *wrt, int n, bnf_val *grads);
 /* Registers the gradients of `loss` with respect to every trainable parameter used so far, for delivery to owners. */
 bnf_status bnf_graph_minimize(bnf_graph *graph, bnf_val loss);
 
-/* --- plan ------------------------------------------------------------------------------------------------------------------ */
+/* --- plan --------------------------------------------------------------------------------------------------------- */
 
 typedef struct bnf_plan bnf_plan;
 
@@ -126,9 +130,9 @@ typedef struct bnf_plan_config {
     uint64_t seed;    /* of random operations */
 } bnf_plan_config;
 
-/* Compiles; outputs: values to keep after a run. Collective over cfg->comm in effect (ranks must build the same graph), but does not communicate.
- * The graph must outlive the plan; what is emitted later is not part of it. Errors: BNF_ERR_ARG (more ranks than leaves names both numbers), BNF_ERR_UNSUPPORTED,
- * BNF_ERR_MEMORY. */
+/* Compiles; outputs: values to keep after a run. Collective over cfg->comm in effect (ranks must build the same
+ * graph), but does not communicate. The graph must outlive the plan; what is emitted later is not part of it. Errors:
+ * BNF_ERR_ARG (more ranks than leaves names both numbers), BNF_ERR_UNSUPPORTED, BNF_ERR_MEMORY. */
 bnf_status bnf_plan_create(const bnf_plan_config *cfg, bnf_graph *graph, const bnf_val *outputs, int n,
                            bnf_plan **plan);
 void bnf_plan_destroy(bnf_plan *plan);
@@ -139,16 +143,18 @@ void bnf_plan_leaves(const bnf_plan *plan, int *lo, int *hi);
 bnf_status bnf_plan_bind(bnf_plan *plan, bnf_val input, const void *data);
 /* Copies `data` into a knob. */
 bnf_status bnf_plan_set(bnf_plan *plan, bnf_val knob, const void *data);
-/* Runs one step. Collective if the plan has batch sums. The result is a function of the inputs, parameters, seed and step only. */
+/* Runs one step. Collective if the plan has batch sums. The result is a function of the inputs, parameters, seed and
+ * step only. */
 bnf_status bnf_plan_run(bnf_plan *plan, int64_t step);
-/* With hold_states: gives the states the values that the last run computed. Without this call the run leaves no trace, which is what a
- * caller wants who finds that its loss is not finite. Not collective. */
+/* With hold_states: gives the states the values that the last run computed. Without this call the run leaves no
+ * trace, which is what a caller wants who finds that its loss is not finite. Not collective. */
 void bnf_plan_commit(bnf_plan *plan);
 /* Kept output: leaf-level [(hi-lo) * leaf elements], batch-level [elements]. Borrowed, valid until the next run. */
 const void *bnf_plan_output(const bnf_plan *plan, bnf_val v);
 
-/* Gradient sums of this rank after a run, one group per segment that has any; within a group ordered by owner. partial[c]: sum over tree
- * node c of this rank's cover (comm/tree.h), n elements; offset[i]: where params[i]'s gradient starts. */
+/* Gradient sums of this rank after a run, one group per segment that has any; within a group ordered by owner.
+ * partial[c]: sum over tree node c of this rank's cover (comm/tree.h), n elements; offset[i]: where params[i]'s
+ * gradient starts. */
 typedef struct bnf_grad_group {
     int n_params;
     const int *params;           /* parameter indices */
@@ -177,7 +183,8 @@ int bnf_plan_segments(const bnf_plan *plan);
 int bnf_plan_leaf_count(const bnf_plan *plan);
 /* Flops of convolutions and dense layers per run over the whole batch. */
 double bnf_plan_flops(const bnf_plan *plan);
-/* Per node, with cfg.profile: operation, kernel, shape, seconds over all threads, flops per run on this rank. Returns false past the last node. */
+/* Per node, with cfg.profile: operation, kernel, shape, seconds over all threads, flops per run on this rank. Returns
+ * false past the last node. */
 typedef struct bnf_plan_node_stat {
     const char *op, *kernel;
     bnf_desc out;

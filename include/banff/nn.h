@@ -1,7 +1,8 @@
 /* banff/nn.h - layers, losses and networks: they only add parameters to a store and operations to a graph.
  *
- * A scope ties a graph to a parameter store. The first graph that is built adds the parameters, later ones (evaluation, attacks) find them by
- * name. Errors are sticky as in banff/ops.h: bnf_graph_status(graph) tells. Shapes are per leaf. */
+ * A scope ties a graph to a parameter store. The first graph that is built adds the parameters, later ones
+ * (evaluation, attacks) find them by name. Errors are sticky as in banff/ops.h: bnf_graph_status(graph) tells. Shapes
+ * are per leaf. */
 #ifndef BANFF_NN_H
 #define BANFF_NN_H
 
@@ -20,7 +21,7 @@ typedef struct bnf_scope {
     bool training;
 } bnf_scope;
 
-/* --- constraint of a weight --------------------------------------------------------------------------------------------------- */
+/* --- constraint of a weight --------------------------------------------------------------------------------------- */
 
 typedef enum bnf_lip_kind {
     BNF_LIP_NONE = 0,
@@ -38,13 +39,14 @@ typedef struct bnf_lip {
     int64_t bjorck_iterations;
     double bjorck_beta, bjorck_tolerance;
     bool
-        published_factor; /* convolutions: the published reshaped-kernel factor, which is not a bound; for comparison only */
-    bool direct;          /* Bjorck steps as written rather than through one eigendecomposition (reference) */
+        /* convolutions: the published reshaped-kernel factor, which is not a bound; for comparison only */
+        published_factor;
+    bool direct; /* Bjorck steps as written rather than through one eigendecomposition (reference) */
 } bnf_lip;
 
 bnf_lip bnf_lip_default(bnf_lip_kind kind);
 
-/* --- layers --------------------------------------------------------------------------------------------------------------------- */
+/* --- layers ------------------------------------------------------------------------------------------------------- */
 
 /* The value of parameter `name`: added with this shape and start if the store lacks it. */
 bnf_val bnf_nn_param(bnf_scope *s, const bnf_param_info *info);
@@ -57,8 +59,9 @@ typedef struct bnf_conv2d_layer {
 
 /* 3 x 3, stride 1, same padding, bias, unconstrained. */
 bnf_conv2d_layer bnf_conv2d_layer_default(int64_t out);
-/* x[N,H,W,I] -> [N,OH,OW,out]. Parameters NAME.weight [out,I/groups,kh,kw], NAME.bias [out]. Starts: He-normal for unconstrained layers, orthogonal
- * for constrained ones; bias 0. With a constraint the convolution's norm is at most 1 (nn/lip_factor.h). */
+/* x[N,H,W,I] -> [N,OH,OW,out]. Parameters NAME.weight [out,I/groups,kh,kw], NAME.bias [out]. Starts: He-normal for
+ * unconstrained layers, orthogonal for constrained ones; bias 0. With a constraint the convolution's norm is at most
+ * 1 (nn/lip_factor.h). */
 bnf_val bnf_nn_conv2d(bnf_scope *s, const char *name, bnf_val x, const bnf_conv2d_layer *layer);
 /* x[N,...] flattened to [N,I] -> [N,out]. Parameters NAME.weight [out,I], NAME.bias [out]. */
 bnf_val bnf_nn_dense(bnf_scope *s, const char *name, bnf_val x, int64_t out, bool bias, const bnf_lip *lip);
@@ -70,13 +73,13 @@ typedef struct bnf_batch_norm_layer {
 } bnf_batch_norm_layer;
 
 bnf_batch_norm_layer bnf_batch_norm_layer_default(void);
-/* x[N,...,C], normalised per channel; running mean and (unbiased) variance are states NAME.mean, NAME.var used in evaluation. Per-leaf statistics update the
- * running ones with their average over leaves. */
+/* x[N,...,C], normalised per channel; running mean and (unbiased) variance are states NAME.mean, NAME.var used in
+ * evaluation. Per-leaf statistics update the running ones with their average over leaves. */
 bnf_val bnf_nn_batch_norm(bnf_scope *s, const char *name, bnf_val x, const bnf_batch_norm_layer *layer);
 /* x + y, or for 1-Lipschitz branches (x + y) / 2. */
 bnf_val bnf_nn_residual(bnf_scope *s, bnf_val x, bnf_val y, bool lipschitz);
 
-/* --- losses: batch-level scalars, means over the samples that count ----------------------------------------------------------------- */
+/* --- losses: batch-level scalars, means over the samples that count ----------------------------------------------- */
 
 /* sum over leaves and samples of weight * x[N,1], divided by the number of samples. */
 bnf_val bnf_nn_batch_mean(bnf_scope *s, bnf_val x);
@@ -87,8 +90,8 @@ bnf_val bnf_loss_mse(bnf_scope *s, bnf_val x, bnf_val target);
 /* logits[N,C], target R [N,C] in [0,1]: mean over samples and elements of softplus(z) - t z. */
 bnf_val bnf_loss_bce_logits(bnf_scope *s, bnf_val logits, bnf_val target);
 
-/* Hinge Kantorovich-Rubinstein losses for 1-Lipschitz networks (spec 05). The hinge margin on each side is min_margin / 2, the convention of
- * both public libraries. */
+/* Hinge Kantorovich-Rubinstein losses for 1-Lipschitz networks (spec 05). The hinge margin on each side is min_margin
+ * / 2, the convention of both public libraries. */
 typedef enum bnf_hkr_kind {
     BNF_HKR_BINARY = 0, /* f[N,1], labels 0 and 1 */
     BNF_HKR_MULTICLASS, /* one against the rest, averaged over classes */
@@ -112,11 +115,12 @@ typedef struct bnf_hkr_terms {
     bnf_val loss, kr, hinge; /* batch-level [1]; kr as maximised (its sign is that of the transport distance) */
 } bnf_hkr_terms;
 
-/* f[N,C], labels i32 [N]. Class counts and the moving mean of |f| (state NAME.mean_abs, for the soft form) are those of the whole batch, so the loss is the
- * same for any number of ranks. A class without samples in the batch contributes its negative side only. */
+/* f[N,C], labels i32 [N]. Class counts and the moving mean of |f| (state NAME.mean_abs, for the soft form) are those
+ * of the whole batch, so the loss is the same for any number of ranks. A class without samples in the batch
+ * contributes its negative side only. */
 bnf_hkr_terms bnf_loss_hkr(bnf_scope *s, const char *name, bnf_val f, bnf_val labels, const bnf_hkr *hkr);
 
-/* --- networks from a list of layers ------------------------------------------------------------------------------------------------------ */
+/* --- networks from a list of layers ------------------------------------------------------------------------------- */
 
 typedef enum bnf_layer_kind {
     BNF_LAYER_CONV = 0,
@@ -155,11 +159,13 @@ typedef struct bnf_layer {
 
 bnf_layer bnf_layer_default(bnf_layer_kind kind);
 
-/* x[N,H,W,C] through the layers; parameters are named conv1, conv2, dense1, ... in order. `lip` applies to conv and dense layers (its kind NONE: an ordinary
- * network); a head always has unit rows if lip.kind is not NONE. Errors are recorded in the graph and name the layer's number. */
+/* x[N,H,W,C] through the layers; parameters are named conv1, conv2, dense1, ... in order. `lip` applies to conv and
+ * dense layers (its kind NONE: an ordinary network); a head always has unit rows if lip.kind is not NONE. Errors are
+ * recorded in the graph and name the layer's number. */
 bnf_val bnf_nn_network(bnf_scope *s, bnf_val x, const bnf_layer *layers, int n, const bnf_lip *lip);
 
-/* Factor by which a pooling layer's output may exceed its input's norm; 1 for all of spec 05's pools with window <= stride. */
+/* Factor by which a pooling layer's output may exceed its input's norm; 1 for all of spec 05's pools with window <=
+ * stride. */
 double bnf_layer_lipschitz(const bnf_layer *layer);
 
 #ifdef __cplusplus

@@ -1,10 +1,10 @@
 /* banff/ops.h - the operations, as functions that add nodes to a graph under construction.
  *
- * Every function takes the builder (bnf_graph_builder(graph), banff/graph.h) and values, and returns a value. Errors are sticky: the first one is
- * recorded in the builder (message names the operation and the shapes), everything emitted after it is invalid, and
- * bnf_graph_status() returns it. Shapes are per leaf: N is the number of samples of one leaf. R is the graph's real type (f32, or f64 for
- * gradient checks). Binary operations broadcast trailing dimensions. All are deterministic functions of their inputs, dropout of
- * (seed, step, sample, layer) too. */
+ * Every function takes the builder (bnf_graph_builder(graph), banff/graph.h) and values, and returns a value. Errors
+ * are sticky: the first one is recorded in the builder (message names the operation and the shapes), everything
+ * emitted after it is invalid, and bnf_graph_status() returns it. Shapes are per leaf: N is the number of samples of
+ * one leaf. R is the graph's real type (f32, or f64 for gradient checks). Binary operations broadcast trailing
+ * dimensions. All are deterministic functions of their inputs, dropout of (seed, step, sample, layer) too. */
 #ifndef BANFF_OPS_H
 #define BANFF_OPS_H
 
@@ -34,7 +34,7 @@ bool bnf_needs_grad(const bnf_builder *b, bnf_val v);
 /* Scalar constant [1]. */
 bnf_val bnf_const(bnf_builder *b, double value);
 
-/* --- linear ------------------------------------------------------------------------------------------------------------ */
+/* --- linear ------------------------------------------------------------------------------------------------------- */
 
 typedef struct bnf_conv2d_attr {
     int64_t stride[2], pad[4] /* top, left, bottom, right; zeros */, dilation[2] /* 1 = dense */, groups;
@@ -45,7 +45,7 @@ bnf_val bnf_conv2d(bnf_builder *b, bnf_val x, bnf_val w, bnf_val bias, const bnf
 /* x[N,I] (or [..., I] flattened to rows), w[O,I], bias[O] or BNF_NONE -> y[N,O]. */
 bnf_val bnf_dense(bnf_builder *b, bnf_val x, bnf_val w, bnf_val bias);
 
-/* --- element by element ------------------------------------------------------------------------------------------------- */
+/* --- element by element ------------------------------------------------------------------------------------------- */
 
 bnf_val bnf_relu(bnf_builder *b, bnf_val x);
 bnf_val bnf_leaky_relu(bnf_builder *b, bnf_val x, double slope);
@@ -68,27 +68,27 @@ bnf_val bnf_maximum(bnf_builder *b, bnf_val x, bnf_val y); /* gradient goes to x
 /* Value of x, no gradient. */
 bnf_val bnf_stop_gradient(bnf_builder *b, bnf_val x);
 
-/* --- 1-Lipschitz activations (spec 05) ---------------------------------------------------------------------------------- */
+/* --- 1-Lipschitz activations (spec 05) ---------------------------------------------------------------------------- */
 
 /* Each adjacent pair of channels -> (min, max); C even. */
 bnf_val bnf_groupsort2(bnf_builder *b, bnf_val x);
 /* Ascending sort of the last dimension; gradient is the inverse permutation (stable for ties). */
 bnf_val bnf_fullsort(bnf_builder *b, bnf_val x);
 
-/* --- pooling ------------------------------------------------------------------------------------------------------------ */
+/* --- pooling ------------------------------------------------------------------------------------------------------ */
 
 typedef enum bnf_pool_kind { BNF_POOL_MAX = 0, BNF_POOL_AVG, BNF_POOL_L2 } bnf_pool_kind;
 typedef struct bnf_pool2d_attr {
     int64_t kind, window[2], stride[2], pad[4];
 } bnf_pool2d_attr;
 
-/* x[N,H,W,C] -> y[N,OH,OW,C]. AVG divides by the number of cells of the whole window (padding included). L2: sqrt(sum x^2), gradient
- * x / (y + 1e-6). */
+/* x[N,H,W,C] -> y[N,OH,OW,C]. AVG divides by the number of cells of the whole window (padding included). L2: sqrt(sum
+ * x^2), gradient x / (y + 1e-6). */
 bnf_val bnf_pool2d(bnf_builder *b, bnf_val x, const bnf_pool2d_attr *attr);
 /* Mean over H and W, times `scale` (1: average pooling; sqrt(HW): the 1-Lipschitz form). -> [N,C] */
 bnf_val bnf_global_avg(bnf_builder *b, bnf_val x, double scale);
 
-/* --- shape -------------------------------------------------------------------------------------------------------------- */
+/* --- shape -------------------------------------------------------------------------------------------------------- */
 
 bnf_val bnf_reshape(bnf_builder *b, bnf_val x, int ndim, const int64_t *dim); /* same number of elements; no copy */
 bnf_val bnf_flatten(bnf_builder *b, bnf_val x);                               /* [N, rest] */
@@ -103,7 +103,7 @@ bnf_val bnf_sum_to(bnf_builder *b, bnf_val x, const bnf_desc *shape);
 bnf_val bnf_sum_all(bnf_builder *b, bnf_val x);  /* -> [1] */
 bnf_val bnf_sum_last(bnf_builder *b, bnf_val x); /* sum over the last dimension, kept as extent 1 */
 
-/* --- classification ------------------------------------------------------------------------------------------------------ */
+/* --- classification ----------------------------------------------------------------------------------------------- */
 
 bnf_val bnf_softmax(bnf_builder *b, bnf_val x);     /* over the last dimension */
 bnf_val bnf_log_softmax(bnf_builder *b, bnf_val x); /* over the last dimension, stable */
@@ -111,7 +111,7 @@ bnf_val bnf_one_hot(bnf_builder *b, bnf_val labels /* i32 [N] */, int64_t classe
 /* logits R [N,C], labels i32 [N] -> R [N,1]: 1 where the first largest logit is the label's. No gradient. */
 bnf_val bnf_correct(bnf_builder *b, bnf_val logits, bnf_val labels);
 
-/* --- regularisation, normalisation ---------------------------------------------------------------------------------------- */
+/* --- regularisation, normalisation -------------------------------------------------------------------------------- */
 
 /* Keeps each element with probability 1-p and scales it by 1/(1-p). Identity when the builder is not in training mode. */
 bnf_val bnf_dropout(bnf_builder *b, bnf_val x, double p);
@@ -124,10 +124,10 @@ bnf_val bnf_channel_sqdev(bnf_builder *b, bnf_val x, bnf_val w, bnf_val mean);
 bnf_val bnf_channel_normalize(bnf_builder *b, bnf_val x, bnf_val mean, bnf_val var, bnf_val gamma, bnf_val beta,
                               double eps);
 
-/* --- across leaves --------------------------------------------------------------------------------------------------------- */
+/* --- across leaves ------------------------------------------------------------------------------------------------ */
 
-/* Sum of a leaf's value over all leaves of the global batch, along the fixed tree: ends a segment. Result is batch-level: the same
- * bits on every rank. Gradient: every leaf receives the result's gradient. */
+/* Sum of a leaf's value over all leaves of the global batch, along the fixed tree: ends a segment. Result is
+ * batch-level: the same bits on every rank. Gradient: every leaf receives the result's gradient. */
 bnf_val bnf_batch_sum(bnf_builder *b, bnf_val x);
 /* The share of one leaf of a batch-level value: x / leaves, at leaf level. Summed over leaves it gives x again. */
 bnf_val bnf_leaf_share(bnf_builder *b, bnf_val x);

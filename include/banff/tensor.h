@@ -1,7 +1,8 @@
 /* banff/tensor.h - element type and shape of a dense array.
  *
- * Every array that an operation sees is plain row-major and contiguous. Images are channels-last: x[N,H,W,C]. The only arrays in
- * another layout are parameters packed for a kernel (ops/op.h, bnf_pack); nobody but that kernel reads them. */
+ * Every array that an operation sees is plain row-major and contiguous. Images are channels-last: x[N,H,W,C]. The
+ * only arrays in another layout are parameters packed for a kernel (ops/op.h, bnf_pack); nobody but that kernel reads
+ * them. */
 #ifndef BANFF_TENSOR_H
 #define BANFF_TENSOR_H
 

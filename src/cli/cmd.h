@@ -4,7 +4,8 @@
 
 #include <banff/comm.h>
 
-/* Runs a subcommand. Collective over world; argv[0] is the subcommand's name, argv[1...] its arguments. Results are printed
+/* Runs a subcommand. Collective over world; argv[0] is the subcommand's name, argv[1...] its arguments. Results are
+ * printed
  * by rank 0; an error is returned on every rank, and the caller prints the message. */
 typedef bnf_status (*bnf_cmd_fn)(const bnf_comm *world, int argc, char **argv);
 

@@ -15,7 +15,8 @@
 #include <stdlib.h>
 
 static const char about[] =
-    "Times training steps (computing, reduction, update with constraints, broadcast) on batches of the data set and prints medians\n"
+    "Times training steps (computing, reduction, update with constraints, broadcast) on batches of the data set and "
+    "prints medians\n"
     "as one JSON object, beside the peak of fused multiply-adds that this many threads reach in the same process.\n";
 
 typedef struct bench {
@@ -33,7 +34,8 @@ typedef struct bench {
     int64_t steps;
 } bench;
 
-static bnf_status prepare(bench *b, bool profile) {
+static bnf_status prepare(bench *b, bool profile)
+{
     const bnf_data_settings *d = &b->job->data;
     BNF_TRY(bnf_dataset_open(d->file, BNF_TRAIN, &b->dataset));
     BNF_TRY(bnf_params_create(BNF_F32, &b->params));
@@ -48,7 +50,8 @@ static bnf_status prepare(bench *b, bool profile) {
     return bnf_calloc((size_t)(5 * b->steps), sizeof(double), "times", &b->times);
 }
 
-static bnf_status one_step(bench *b, int64_t step, double *times) {
+static bnf_status one_step(bench *b, int64_t step, double *times)
+{
     const bnf_batch *batch;
     bnf_update_stats stats;
     BNF_TRY(bnf_loader_next(b->loader, &batch));
@@ -65,49 +68,58 @@ static bnf_status one_step(bench *b, int64_t step, double *times) {
     return bnf_comm_allreduce_f64(b->comm, BNF_COMM_MAX, times, 5);
 }
 
-static int ascending(const void *a, const void *b) {
+static int ascending(const void *a, const void *b)
+{
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static double median(double *v, int64_t n) {
+static double median(double *v, int64_t n)
+{
     qsort(v, (size_t)n, sizeof *v, ascending);
     return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
-static void print_json(bench *b, double peak, const bnf_plan_memory *m) {
-    static const char *const names[] = {"step_seconds", "compute_seconds", "reduce_seconds", "update_seconds", "broadcast_seconds"};
+static void print_json(bench *b, double peak, const bnf_plan_memory *m)
+{
+    static const char *const names[] = {"step_seconds", "compute_seconds", "reduce_seconds", "update_seconds",
+                                        "broadcast_seconds"};
     double med[5];
     for (int i = 0; i < 5; i++)
         med[i] = median(b->times + i * b->steps, b->steps);
     double flops = bnf_plan_flops(b->model.plan), batch = (double)b->job->data.batch;
-    printf("{\"ranks\":%d,\"threads\":%d,\"batch\":%lld,\"leaves\":%lld,\"steps\":%lld", bnf_comm_size(b->comm), b->threads,
-           (long long)b->job->data.batch, (long long)b->job->data.leaves, (long long)b->steps);
+    printf("{\"ranks\":%d,\"threads\":%d,\"batch\":%lld,\"leaves\":%lld,\"steps\":%lld", bnf_comm_size(b->comm),
+           b->threads, (long long)b->job->data.batch, (long long)b->job->data.leaves, (long long)b->steps);
     for (int i = 0; i < 5; i++)
         printf(",\"%s\":%.6g", names[i], med[i]);
-    printf(",\"samples_per_second\":%.6g,\"flops_per_step\":%.6g,\"gflops\":%.4g,\"compute_gflops\":%.4g,\"peak_gflops\":%.4g,"
+    printf(",\"samples_per_second\":%.6g,\"flops_per_step\":%.6g,\"gflops\":%.4g,\"compute_gflops\":%.4g,\"peak_"
+           "gflops\":%.4g,"
            "\"compute_of_peak\":%.4g,\"step_of_peak\":%.4g,\"update_share\":%.4g,\"thread_mib\":%.4g}\n",
-           batch / med[0], flops, flops / med[0] / 1e9, flops / med[1] / 1e9, peak, flops / med[1] / 1e9 / peak, flops / med[0] / 1e9 / peak,
-           med[3] / med[0], (double)m->thread_bytes / 1048576.0);
+           batch / med[0], flops, flops / med[0] / 1e9, flops / med[1] / 1e9, peak, flops / med[1] / 1e9 / peak,
+           flops / med[0] / 1e9 / peak, med[3] / med[0], (double)m->thread_bytes / 1048576.0);
 }
 
-static void print_profile(const bench *b) {
+static void print_profile(const bench *b)
+{
     bnf_plan_node_stat s;
     double total = 0;
     for (int i = 0; bnf_plan_node(b->model.plan, i, &s); i++)
         total += s.seconds;
-    printf("%-22s %-8s %-20s %4s %10s %6s %9s %8s\n", "operation", "kernel", "output", "seg", "ms/step", "%", "GFLOP/s", "GB/s");
+    printf("%-22s %-8s %-20s %4s %10s %6s %9s %8s\n", "operation", "kernel", "output", "seg", "ms/step", "%", "GFLOP/s",
+           "GB/s");
     for (int i = 0; bnf_plan_node(b->model.plan, i, &s); i++) {
         char shape[96];
         if (s.calls == 0 || s.seconds <= 0)
             continue;
         double per = s.seconds / (double)s.calls;
-        printf("%-22s %-8s %-20s %4d %10.3f %6.2f %9.1f %8.1f\n", s.op, s.kernel, bnf_desc_format(&s.out, shape, sizeof shape), s.segment,
-               1e3 * per, 100 * s.seconds / total, s.flops / per / 1e9, s.bytes / per / 1e9);
+        printf("%-22s %-8s %-20s %4d %10.3f %6.2f %9.1f %8.1f\n", s.op, s.kernel,
+               bnf_desc_format(&s.out, shape, sizeof shape), s.segment, 1e3 * per, 100 * s.seconds / total,
+               s.flops / per / 1e9, s.bytes / per / 1e9);
     }
 }
 
-static bnf_status measure(bench *b, bool profile) {
+static bnf_status measure(bench *b, bool profile)
+{
     double ignored[5], peak = 0;
     bnf_plan_memory memory;
     BNF_TRY(bnf_updater_create(b->comm, b->params, b->owner, &b->rule.rule, b->threads, &b->updater));
@@ -131,14 +143,16 @@ static bnf_status measure(bench *b, bool profile) {
     return BNF_OK;
 }
 
-bnf_status bnf_cmd_bench(const bnf_comm *world, int argc, char **argv) {
+bnf_status bnf_cmd_bench(const bnf_comm *world, int argc, char **argv)
+{
     bnf_arg_list set = {0}, files = {0};
     bool help = false, profile = false;
     int64_t steps = 20;
-    const bnf_arg args[] = {{"set", "KEY=VALUE", "override a key of the configuration; may be repeated", BNF_ARG_LIST, &set},
-                            {"steps", "N", "steps to time, after 3 that are not counted", BNF_ARG_INT, &steps},
-                            {"ops", NULL, "also time every operation (slows small networks a little)", BNF_ARG_FLAG, &profile},
-                            {"help", NULL, "print this", BNF_ARG_FLAG, &help}};
+    const bnf_arg args[] = {
+        {"set", "KEY=VALUE", "override a key of the configuration; may be repeated", BNF_ARG_LIST, &set},
+        {"steps", "N", "steps to time, after 3 that are not counted", BNF_ARG_INT, &steps},
+        {"ops", NULL, "also time every operation (slows small networks a little)", BNF_ARG_FLAG, &profile},
+        {"help", NULL, "print this", BNF_ARG_FLAG, &help}};
     BNF_TRY(bnf_args_parse(args, 4, argc, argv, &files));
     if (help && bnf_comm_rank(world) == 0)
         bnf_args_help(stdout, "bench CONFIG [options]", about, args, 4);

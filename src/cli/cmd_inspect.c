@@ -200,10 +200,11 @@ bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv)
     BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, &files));
     if (help) {
         if (bnf_comm_rank(world) == 0)
-            bnf_args_help(stdout, "inspect FILE [--verify]",
-                          "Shows what a set of images holds (splits, shapes, storage, classes, statistics), or a checkpoint\n"
-                          "(ckpt-*.h5: arrays and their checksums, which are verified).", args,
-                          COUNT(args));
+            bnf_args_help(
+                stdout, "inspect FILE [--verify]",
+                "Shows what a set of images holds (splits, shapes, storage, classes, statistics), or a checkpoint\n"
+                "(ckpt-*.h5: arrays and their checksums, which are verified).",
+                args, COUNT(args));
         return BNF_OK;
     }
     if (files.count != 1)

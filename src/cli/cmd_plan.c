@@ -7,48 +7,62 @@
 
 #include <stdio.h>
 
-static const char about[] = "Builds the network of CONFIG without training: parameters, segments, memory per thread and leaf, gradient traffic.\n";
+static const char about[] = "Builds the network of CONFIG without training: parameters, segments, memory per thread "
+                            "and leaf, gradient traffic.\n";
 
-static double mib(size_t bytes) {
+static double mib(size_t bytes)
+{
     return (double)bytes / (1024.0 * 1024.0);
 }
 
-static void print_params(const bnf_params *params) {
+static void print_params(const bnf_params *params)
+{
     printf("%-24s %-22s %-15s %12s\n", "parameter", "shape", "constraint", "elements");
     for (int i = 0; i < bnf_params_count(params); i++) {
         const bnf_param_info *p = bnf_params_info(params, i);
         char shape[96];
         printf("%-24s %-22s %-15s %12lld\n", p->name, bnf_desc_format(&p->desc, shape, sizeof shape),
-               p->reparam.make ? p->reparam.name : p->trainable ? "-" : "(state)", (long long)bnf_desc_count(&p->desc));
+               p->reparam.make ? p->reparam.name
+               : p->trainable  ? "-"
+                               : "(state)",
+               (long long)bnf_desc_count(&p->desc));
     }
     printf("trainable elements %lld\n\n", (long long)bnf_params_elements(params, true));
 }
 
-static void print_plan(const bnf_job *job, const bnf_model *model, const bnf_params *params, int ranks, int threads) {
+static void print_plan(const bnf_job *job, const bnf_model *model, const bnf_params *params, int ranks, int threads)
+{
     bnf_plan_memory m;
     bnf_plan_get_memory(model->plan, &m);
     int lo, hi;
     bnf_plan_leaves(model->plan, &lo, &hi);
     double flops = bnf_plan_flops(model->plan), values = (double)bnf_params_elements(params, true);
-    printf("batch %lld in %lld leaves of %lld; %d ranks x %d threads; rank 0 has leaves %d to %d\n", (long long)job->data.batch,
-           (long long)job->data.leaves, (long long)(job->data.batch / job->data.leaves), ranks, threads, lo, hi - 1);
+    printf("batch %lld in %lld leaves of %lld; %d ranks x %d threads; rank 0 has leaves %d to %d\n",
+           (long long)job->data.batch, (long long)job->data.leaves, (long long)(job->data.batch / job->data.leaves),
+           ranks, threads, lo, hi - 1);
     printf("segments %d\n", bnf_plan_segments(model->plan));
-    printf("flops of convolutions and dense layers per step %.3g (%.3g per sample)\n", flops, flops / (double)job->data.batch);
-    printf("activations: %.2f MiB per thread within segments, %.2f MiB per leaf across segments (%.2f MiB per leaf without reuse)\n",
+    printf("flops of convolutions and dense layers per step %.3g (%.3g per sample)\n", flops,
+           flops / (double)job->data.batch);
+    printf("activations: %.2f MiB per thread within segments, %.2f MiB per leaf across segments (%.2f MiB per leaf "
+           "without reuse)\n",
            mib(m.thread_bytes), mib(m.leaf_bytes), mib(m.unshared_bytes));
-    printf("gradient buffers %.2f MiB, packed weights %.2f MiB, scratch %.2f MiB per thread\n", mib(m.reduce_bytes), mib(m.packed_bytes),
-           mib(m.scratch_bytes));
-    /* One write and one addition (two reads, one write) of every gradient per leaf, against flops at 100 per byte moved. */
+    printf("gradient buffers %.2f MiB, packed weights %.2f MiB, scratch %.2f MiB per thread\n", mib(m.reduce_bytes),
+           mib(m.packed_bytes), mib(m.scratch_bytes));
+    /* One write and one addition (two reads, one write) of every gradient per leaf, against flops at 100 per byte
+     * moved. */
     double traffic = 16 * values * (double)job->data.leaves;
-    printf("gradient traffic of leaves %.3g bytes per step, about %.1f %% of a step at 100 GFLOP/s and 10 GB/s per core\n", traffic,
-           100 * (traffic / 10e9) / (flops / 100e9 + traffic / 10e9));
+    printf(
+        "gradient traffic of leaves %.3g bytes per step, about %.1f %% of a step at 100 GFLOP/s and 10 GB/s per core\n",
+        traffic, 100 * (traffic / 10e9) / (flops / 100e9 + traffic / 10e9));
 }
 
-bnf_status bnf_cmd_plan(const bnf_comm *world, int argc, char **argv) {
+bnf_status bnf_cmd_plan(const bnf_comm *world, int argc, char **argv)
+{
     bnf_arg_list set = {0}, files = {0};
     bool help = false;
-    const bnf_arg args[] = {{"set", "KEY=VALUE", "override a key of the configuration; may be repeated", BNF_ARG_LIST, &set},
-                            {"help", NULL, "print this", BNF_ARG_FLAG, &help}};
+    const bnf_arg args[] = {
+        {"set", "KEY=VALUE", "override a key of the configuration; may be repeated", BNF_ARG_LIST, &set},
+        {"help", NULL, "print this", BNF_ARG_FLAG, &help}};
     BNF_TRY(bnf_args_parse(args, 2, argc, argv, &files));
     if (help && bnf_comm_rank(world) == 0)
         bnf_args_help(stdout, "plan CONFIG [options]", about, args, 2);
@@ -66,7 +80,8 @@ bnf_status bnf_cmd_plan(const bnf_comm *world, int argc, char **argv) {
     if (s == BNF_OK)
         s = bnf_params_create(BNF_F32, &params);
     if (s == BNF_OK)
-        s = bnf_model_build(job, params, bnf_dataset_get_info(dataset), job->data.batch, job->data.leaves, true, &model);
+        s = bnf_model_build(job, params, bnf_dataset_get_info(dataset), job->data.batch, job->data.leaves, true,
+                            &model);
     if (s == BNF_OK)
         s = bnf_model_plan(&model, job, world, threads, NULL);
     if (s == BNF_OK && bnf_comm_rank(world) == 0) {

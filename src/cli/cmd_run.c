@@ -14,10 +14,13 @@ typedef struct request {
     bool help, train_part;
 } request;
 
-static bnf_status parse(const bnf_comm *world, int argc, char **argv, const char *synopsis, const char *about, request *r) {
+static bnf_status parse(const bnf_comm *world, int argc, char **argv, const char *synopsis, const char *about,
+                        request *r)
+{
     *r = (request){0};
     const bnf_arg args[] = {
-        {"set", "KEY=VALUE", "override a key of the run's configuration, e.g. data.file; may be repeated", BNF_ARG_LIST, &r->set},
+        {"set", "KEY=VALUE", "override a key of the run's configuration, e.g. data.file; may be repeated", BNF_ARG_LIST,
+         &r->set},
         {"option", "KEY=VALUE", "a setting of this command; may be repeated", BNF_ARG_LIST, &r->option},
         {"train-part", NULL, "use the training part instead of the test part (eval)", BNF_ARG_FLAG, &r->train_part},
         {"help", NULL, "print this", BNF_ARG_FLAG, &r->help},
@@ -31,32 +34,38 @@ static bnf_status parse(const bnf_comm *world, int argc, char **argv, const char
     return BNF_OK;
 }
 
-static bnf_status open_run(const bnf_comm *world, const request *r, bnf_run **run) {
+static bnf_status open_run(const bnf_comm *world, const request *r, bnf_run **run)
+{
     return bnf_run_open(world, bnf_recipes, r->paths.item[0], r->set.item, (int)r->set.count, run);
 }
 
-bnf_status bnf_cmd_eval(const bnf_comm *world, int argc, char **argv) {
+bnf_status bnf_cmd_eval(const bnf_comm *world, int argc, char **argv)
+{
     request r;
     bnf_run *run;
     bnf_eval_result result;
     float *logits = NULL;
     int64_t samples;
-    BNF_TRY(parse(world, argc, argv, "eval RUN [options]", "Loss and accuracy of a run's newest checkpoint (or of RUN/checkpoints/FILE.h5).\n", &r));
+    BNF_TRY(parse(world, argc, argv, "eval RUN [options]",
+                  "Loss and accuracy of a run's newest checkpoint (or of RUN/checkpoints/FILE.h5).\n", &r));
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));
     bnf_split split = r.train_part ? BNF_TRAIN : BNF_TEST;
     bnf_status s = bnf_run_logits(run, split, 0, &logits, &samples, &result);
     if (s == BNF_OK && bnf_comm_rank(world) == 0)
-        printf("%s: %s part, %lld samples: loss %.6f accuracy %.4f (step %lld, weights %s)\n", run->folder, bnf_split_name(split),
-               (long long)result.samples, result.loss, result.accuracy, (long long)run->step, run->weights);
+        printf("%s: %s part, %lld samples: loss %.6f accuracy %.4f (step %lld, weights %s)\n", run->folder,
+               bnf_split_name(split), (long long)result.samples, result.loss, result.accuracy, (long long)run->step,
+               run->weights);
     bnf_free(logits);
     bnf_run_close(run);
     return s;
 }
 
 /* A recipe's own command: text to the user. */
-static bnf_status recipe_command(const bnf_comm *world, int argc, char **argv, const char *synopsis, const char *about, bool attack) {
+static bnf_status recipe_command(const bnf_comm *world, int argc, char **argv, const char *synopsis, const char *about,
+                                 bool attack)
+{
     request r;
     bnf_run *run;
     bnf_buf text = {0};
@@ -75,22 +84,29 @@ static bnf_status recipe_command(const bnf_comm *world, int argc, char **argv, c
     return s;
 }
 
-bnf_status bnf_cmd_certify(const bnf_comm *world, int argc, char **argv) {
-    return recipe_command(world, argc, argv, "certify RUN [options]",
-                          "A sound upper bound of the network's Lipschitz constant, from singular values of the exported weights in f64\n"
-                          "rounded outward, and the accuracy that it certifies at several radii.\n", false);
+bnf_status bnf_cmd_certify(const bnf_comm *world, int argc, char **argv)
+{
+    return recipe_command(
+        world, argc, argv, "certify RUN [options]",
+        "A sound upper bound of the network's Lipschitz constant, from singular values of the exported weights in f64\n"
+        "rounded outward, and the accuracy that it certifies at several radii.\n",
+        false);
 }
 
-bnf_status bnf_cmd_attack(const bnf_comm *world, int argc, char **argv) {
+bnf_status bnf_cmd_attack(const bnf_comm *world, int argc, char **argv)
+{
     return recipe_command(world, argc, argv, "attack RUN [options]",
-                          "Projected gradient descent in L2 inside and outside every sample's certified radius.\n", true);
+                          "Projected gradient descent in L2 inside and outside every sample's certified radius.\n",
+                          true);
 }
 
-bnf_status bnf_cmd_report(const bnf_comm *world, int argc, char **argv) {
+bnf_status bnf_cmd_report(const bnf_comm *world, int argc, char **argv)
+{
     request r;
     bnf_run *run;
     char *path = NULL;
-    BNF_TRY(parse(world, argc, argv, "report RUN [options]", "Writes RUN/report.html: one file, no external resources.\n", &r));
+    BNF_TRY(parse(world, argc, argv, "report RUN [options]",
+                  "Writes RUN/report.html: one file, no external resources.\n", &r));
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));

@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 static const char about[] =
-    "Trains the network that CONFIG (YAML) describes and writes a run folder. Results are the same bits for any number of ranks\n"
+    "Trains the network that CONFIG (YAML) describes and writes a run folder. Results are the same bits for any number "
+    "of ranks\n"
     "and threads, and after any interruption: --resume auto continues from the newest checkpoint that verifies.\n";
 
-static void print_result(const bnf_job *job, const bnf_train_result *r) {
+static void print_result(const bnf_job *job, const bnf_train_result *r)
+{
     printf("steps %lld  train loss %.4f accuracy %.4f", (long long)r->step, r->loss, r->accuracy);
     if (!isnan(r->test_accuracy))
         printf("  test loss %.4f accuracy %.4f", r->test_loss, r->test_accuracy);
@@ -23,14 +25,16 @@ static void print_result(const bnf_job *job, const bnf_train_result *r) {
     printf("weights %s\nrun folder %s\n", r->weights, job->run.folder);
 }
 
-bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv) {
+bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
+{
     bnf_arg_list set = {0}, files = {0};
     const char *resume = NULL;
     bool help = false, help_config = false, overwrite = false;
     const bnf_arg args[] = {
         {"set", "KEY=VALUE", "override a key of the configuration; may be repeated", BNF_ARG_LIST, &set},
-        {"resume", "auto|FILE", "continue from the newest sound checkpoint of the run folder (or start if there is none), or from FILE", BNF_ARG_STR,
-         &resume},
+        {"resume", "auto|FILE",
+         "continue from the newest sound checkpoint of the run folder (or start if there is none), or from FILE",
+         BNF_ARG_STR, &resume},
         {"overwrite", NULL, "replace a run that the run folder holds", BNF_ARG_FLAG, &overwrite},
         {"help-config", NULL, "print every key with default and meaning", BNF_ARG_FLAG, &help_config},
         {"help", NULL, "print this", BNF_ARG_FLAG, &help},
@@ -63,7 +67,8 @@ bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv) {
     if (s == BNF_OK && first)
         print_result(job, &result);
     if (s == BNF_OK && result.interrupted)
-        s = bnf_fail(BNF_ERR_INTERRUPTED, "stopped by a signal after step %lld; --resume auto continues", (long long)result.step);
+        s = bnf_fail(BNF_ERR_INTERRUPTED, "stopped by a signal after step %lld; --resume auto continues",
+                     (long long)result.step);
     bnf_job_destroy(job);
     return s;
 }

@@ -5,7 +5,8 @@
 
 double bnf_owners_cost(const bnf_param_info *info)
 {
-    /* An element of a plain update moves about 30 bytes; at some 10 bytes/ns per core against 100 flops/ns that is 300 flops. */
+    /* An element of a plain update moves about 30 bytes; at some 10 bytes/ns per core against 100 flops/ns that is
+     * 300 flops. */
     return info->trainable ? 300.0 * (double)bnf_desc_count(&info->desc) + (info->reparam.make ? info->reparam.cost : 0)
                            : 0;
 }

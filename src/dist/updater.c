@@ -97,7 +97,8 @@ static void sort_mine(bnf_updater *u)
     }
 }
 
-/* Runs `what` for every own parameter on the threads, dearest first. The first failure in order of parameters is reported. */
+/* Runs `what` for every own parameter on the threads, dearest first. The first failure in order of parameters is
+ * reported. */
 static bnf_status for_mine(bnf_updater *u, bnf_status (*what)(bnf_updater *, int))
 {
     bnf_status status = BNF_OK;

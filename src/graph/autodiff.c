@@ -1,8 +1,8 @@
 /* graph/autodiff.c - reverse-mode differentiation by emitting nodes into the same graph.
  *
- * The loss is summed over leaves. So a leaf-level value's gradient is an array per leaf, and a batch-level value that leaves read receives
- * the sum of what its readers on all leaves contribute: a batch sum. A parameter's gradient is left as the leaf's contribution: the
- * sum over leaves and ranks is the owners' reduction. */
+ * The loss is summed over leaves. So a leaf-level value's gradient is an array per leaf, and a batch-level value that
+ * leaves read receives the sum of what its readers on all leaves contribute: a batch sum. A parameter's gradient is
+ * left as the leaf's contribution: the sum over leaves and ranks is the owners' reduction. */
 #include "graph/graph.h"
 
 #include "base/assert.h"

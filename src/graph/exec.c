@@ -1,4 +1,5 @@
-/* graph/exec.c - running a plan: segment by segment, leaves on threads, sums along the fixed tree. Nothing here allocates. */
+/* graph/exec.c - running a plan: segment by segment, leaves on threads, sums along the fixed tree. Nothing here
+ * allocates. */
 #include "graph/plan.h"
 
 #include "base/assert.h"

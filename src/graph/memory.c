@@ -130,7 +130,8 @@ static int life_larger(const void *a, const void *b)
     return x->value - y->value;
 }
 
-/* Offsets such that lives that overlap do not share bytes: largest first, at the lowest place that is free. Returns the extent. */
+/* Offsets such that lives that overlap do not share bytes: largest first, at the lowest place that is free. Returns
+ * the extent. */
 static size_t pack_lives(life **list, int n, bool share)
 {
     size_t extent = 0;

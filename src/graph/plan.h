@@ -1,8 +1,9 @@
 /* graph/plan.h - the inside of a plan. Only src/graph includes this.
  *
- * A segment is what leaves compute between two batch-wide sums. Segment s: first the batch-level nodes that became computable (prologue),
- * then the leaf-level nodes on every leaf, then its reduce slots are summed: batch sums over all ranks at once, parameter gradients
- * over this rank's leaves (owners do the rest). Segment n_segments has a prologue only. */
+ * A segment is what leaves compute between two batch-wide sums. Segment s: first the batch-level nodes that became
+ * computable (prologue), then the leaf-level nodes on every leaf, then its reduce slots are summed: batch sums over
+ * all ranks at once, parameter gradients over this rank's leaves (owners do the rest). Segment n_segments has a
+ * prologue only. */
 #ifndef BNF_GRAPH_PLAN_H
 #define BNF_GRAPH_PLAN_H
 
@@ -112,7 +113,8 @@ struct bnf_plan {
 
 /* schedule.c: which nodes are needed, in which segment. Fills node_segment, n_segments, segments' node lists. */
 bnf_status bnf_plan_schedule(bnf_plan *p);
-/* memory.c: where every value lives. Early: lives, reduce slots, fixed memory. Late, when kernels have been chosen: sizes of slots, offsets. */
+/* memory.c: where every value lives. Early: lives, reduce slots, fixed memory. Late, when kernels have been chosen:
+ * sizes of slots, offsets. */
 bnf_status bnf_plan_place_early(bnf_plan *p, void **lives);
 bnf_status bnf_plan_place_late(bnf_plan *p, void *lives);
 /* walk.c: order of leaves and additions for threads and rank. */

@@ -1,8 +1,9 @@
 /* graph/schedule.c - dead nodes, segments, order.
  *
- * A node may run as soon as its inputs exist (early) and must run before its readers (late). Gradients of parameters run early: their
- * inputs can then be forgotten. Everything else runs late: a forward pass that waits for, say, the batch's class counts runs in one segment with
- * its backward pass, and its activations never leave the thread's arena. */
+ * A node may run as soon as its inputs exist (early) and must run before its readers (late). Gradients of parameters
+ * run early: their inputs can then be forgotten. Everything else runs late: a forward pass that waits for, say, the
+ * batch's class counts runs in one segment with its backward pass, and its activations never leave the thread's
+ * arena. */
 #include "graph/plan.h"
 
 #include "base/assert.h"

@@ -1,7 +1,8 @@
 /* graph/walk.c - in which order threads compute leaves and add partial sums, fixed when the plan is made.
  *
- * Each thread has a contiguous range of this rank's leaves and walks the tree nodes that lie wholly in it, left to right; what is left are the
- * additions between threads (here) and between ranks (comm/tree.h). Every addition is one of the fixed tree. */
+ * Each thread has a contiguous range of this rank's leaves and walks the tree nodes that lie wholly in it, left to
+ * right; what is left are the additions between threads (here) and between ranks (comm/tree.h). Every addition is one
+ * of the fixed tree. */
 #include "graph/plan.h"
 
 #include "base/assert.h"

@@ -1,6 +1,7 @@
 /* nn/hkr.c - hinge Kantorovich-Rubinstein losses (spec 05): binary, multiclass, soft and log-sum-exp forms.
  *
- * Notation: f[N,C] network outputs, o[N,C] one-hot labels, B samples in the global batch, n_k samples of class k in it, h = min_margin / 2. */
+ * Notation: f[N,C] network outputs, o[N,C] one-hot labels, B samples in the global batch, n_k samples of class k in
+ * it, h = min_margin / 2. */
 #include <banff/nn.h>
 
 #include "graph/graph_error.h"

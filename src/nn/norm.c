@@ -5,33 +5,42 @@
 
 #include <stdio.h>
 
-bnf_batch_norm_layer bnf_batch_norm_layer_default(void) {
+bnf_batch_norm_layer bnf_batch_norm_layer_default(void)
+{
     return (bnf_batch_norm_layer){.momentum = 0.1, .eps = 1e-5, .affine = true};
 }
 
-static bnf_val channel_param(bnf_scope *s, const char *name, const char *what, int64_t channels, bool trainable, double start) {
+static bnf_val channel_param(bnf_scope *s, const char *name, const char *what, int64_t channels, bool trainable,
+                             double start)
+{
     char full[128];
     snprintf(full, sizeof full, "%s.%s", name, what);
-    return bnf_nn_param(s, &(bnf_param_info){.name = full, .desc = bnf_desc_1d(s->b->real, channels), .trainable = trainable,
+    return bnf_nn_param(s, &(bnf_param_info){.name = full,
+                                             .desc = bnf_desc_1d(s->b->real, channels),
+                                             .trainable = trainable,
                                              .init = {BNF_INIT_CONSTANT, start, 0}});
 }
 
 /* Weight per sample R [N]: the scope's, or ones. */
-static bnf_val sample_weight(bnf_scope *s, int64_t n) {
+static bnf_val sample_weight(bnf_scope *s, int64_t n)
+{
     if (bnf_val_ok(s->weight))
         return s->weight;
     bnf_desc d = bnf_desc_1d(s->b->real, n);
     return bnf_broadcast_to(s->b, bnf_const(s->b, 1), &d);
 }
 
-static void update_running(bnf_scope *s, bnf_val running, bnf_val batch, double momentum) {
+static void update_running(bnf_scope *s, bnf_val running, bnf_val batch, double momentum)
+{
     bnf_builder *b = s->b;
-    bnf_val next = bnf_add(b, bnf_affine(b, running, 1 - momentum, 0), bnf_affine(b, bnf_stop_gradient(b, batch), momentum, 0));
+    bnf_val next =
+        bnf_add(b, bnf_affine(b, running, 1 - momentum, 0), bnf_affine(b, bnf_stop_gradient(b, batch), momentum, 0));
     if (bnf_val_ok(running) && bnf_val_ok(next))
         bnf_graph_assign(s->graph, bnf_graph_param_index(s->graph, running), next);
 }
 
-bnf_val bnf_nn_batch_norm(bnf_scope *s, const char *name, bnf_val x, const bnf_batch_norm_layer *layer) {
+bnf_val bnf_nn_batch_norm(bnf_scope *s, const char *name, bnf_val x, const bnf_batch_norm_layer *layer)
+{
     if (!bnf_val_ok(x))
         return BNF_NONE;
     bnf_builder *b = s->b;

@@ -1,7 +1,7 @@
 /* ops/op.h - what an operation is: shape rule, kernels in order of preference, gradient.
  *
- * An operation maps arrays of one leaf (a fixed slice of the global batch) to arrays of that leaf, on one thread. It knows
- * nothing of batches, ranks or threads. One file per operation (or family); ops/table.inc lists them. */
+ * An operation maps arrays of one leaf (a fixed slice of the global batch) to arrays of that leaf, on one thread. It
+ * knows nothing of batches, ranks or threads. One file per operation (or family); ops/table.inc lists them. */
 #ifndef BNF_OPS_OP_H
 #define BNF_OPS_OP_H
 
@@ -34,8 +34,9 @@ typedef struct bnf_run_ctx {
     int64_t step;         /* training step */
 } bnf_run_ctx;
 
-/* A parameter layout that belongs to one kernel. pack: plain -> packed, unpack: packed -> plain. Either may be NULL where it
- * is never needed. Thread-safe (different buffers). Two packs with equal `key` and `bytes` are the same layout. */
+/* A parameter layout that belongs to one kernel. pack: plain -> packed, unpack: packed -> plain. Either may be NULL
+ * where it is never needed. Thread-safe (different buffers). Two packs with equal `key` and `bytes` are the same
+ * layout. */
 typedef struct bnf_pack {
     size_t bytes;
     uint64_t key;
@@ -55,10 +56,11 @@ typedef struct bnf_kernel_plan {
 
 typedef struct bnf_kernel {
     const char *name; /* "dnnl", "simd", "ref" */
-    /* Fills k->state etc. BNF_ERR_UNSUPPORTED (with no message needed) = refuses this use: the next kernel in the list is asked.
-     * NULL = always accepts, no state. After any failure nothing is left to destroy. */
+    /* Fills k->state etc. BNF_ERR_UNSUPPORTED (with no message needed) = refuses this use: the next kernel in the
+     * list is asked. NULL = always accepts, no state. After any failure nothing is left to destroy. */
     bnf_status (*create)(const bnf_op_inst *inst, bnf_kernel_plan *k);
-    /* Never fails, never allocates. Arrays are aligned to their element at least. Outputs do not overlap inputs unless op->inplace allows. */
+    /* Never fails, never allocates. Arrays are aligned to their element at least. Outputs do not overlap inputs
+     * unless op->inplace allows. */
     void (*run)(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx, const void *const *in,
                 void *const *out, void *scratch);
     void (*destroy)(bnf_kernel_plan *k); /* NULL = nothing to do */
@@ -70,9 +72,9 @@ struct bnf_op {
     size_t attr_size;
     /* Checks in[] and attr, sets out[]. Errors: BNF_ERR_ARG with a message naming the operation and the shapes. */
     bnf_status (*infer)(bnf_op_inst *inst);
-    /* Emits the nodes of the vector-Jacobian product. dout[i] invalid (id < 0) = no gradient flows into output i; set din[i] for
-     * every input where bnf_needs_grad(b, in[i]); leave the others. `out` = the node's outputs. NULL = not differentiable: an
-     * error if a gradient is asked for. Gradients have the shape of their value. */
+    /* Emits the nodes of the vector-Jacobian product. dout[i] invalid (id < 0) = no gradient flows into output i; set
+     * din[i] for every input where bnf_needs_grad(b, in[i]); leave the others. `out` = the node's outputs. NULL = not
+     * differentiable: an error if a gradient is asked for. Gradients have the shape of their value. */
     void (*vjp)(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out, const bnf_val *dout,
                 bnf_val *din);
     const bnf_kernel
@@ -101,8 +103,8 @@ struct bnf_builder {
     int64_t leaves; /* leaves of the global batch */
 };
 
-/* Emits a node; returns output 0, or an invalid value after an error (recorded in the builder; later emits with an invalid input
- * quietly return invalid values, so that a builder function can be written as one expression). */
+/* Emits a node; returns output 0, or an invalid value after an error (recorded in the builder; later emits with an
+ * invalid input quietly return invalid values, so that a builder function can be written as one expression). */
 bnf_val bnf_emit(bnf_builder *b, const bnf_op *op, const void *attr, int n_in, const bnf_val *in);
 /* The same for operations with several outputs: all go to out[op->n_out]. */
 void bnf_emit_multi(bnf_builder *b, const bnf_op *op, const void *attr, int n_in, const bnf_val *in, bnf_val *out);

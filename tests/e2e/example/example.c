@@ -1,5 +1,6 @@
-/* A program outside Banff's tree that uses the installed library: trains a small 1-Lipschitz network on two noisy rings, on any number of
- * ranks, and prints the loss before and after, which is the same text for every number of them. */
+/* A program outside Banff's tree that uses the installed library: trains a small 1-Lipschitz network on two noisy
+ * rings, on any number of ranks, and prints the loss before and after, which is the same text for every number of
+ * them. */
 #include <banff/comm.h>
 #include <banff/dist.h>
 #include <banff/nn.h>
@@ -12,7 +13,8 @@
 enum { LEAVES = 4, SAMPLES = 8, STEPS = 200 }; /* SAMPLES per leaf */
 
 /* The optimiser that owners use. */
-static void update(void *self, int param, float *value, const float *grad, float *const *state, int64_t n, double scale, int64_t step)
+static void update(void *self, int param, float *value, const float *grad, float *const *state, int64_t n, double scale,
+                   int64_t step)
 {
     (void)param;
     bnf_optim_update(self, value, grad, state, n, 0.01, 0, scale, step + 1);
@@ -92,7 +94,8 @@ static bnf_status train(const bnf_comm *world, bnf_params *params, bnf_graph *gr
     bnf_plan_destroy(plan);
     free(points);
     free(classes);
-    return last < first - 0.1 ? BNF_OK : bnf_fail(BNF_ERR_NUMERIC, "training did not reduce the loss: %g, then %g", first, last);
+    return last < first - 0.1 ? BNF_OK
+                              : bnf_fail(BNF_ERR_NUMERIC, "training did not reduce the loss: %g, then %g", first, last);
 }
 
 static bnf_status run(void)
