@@ -181,7 +181,11 @@ bnf_status bnf_updater_create(const bnf_comm *comm, bnf_params *params, const in
 {
     BNF_ASSERT(bnf_params_real(params) == BNF_F32 && rule->n_states <= MAX_STATES && threads >= 1);
     bnf_updater *u;
-    BNF_TRY(bnf_calloc(1, sizeof *u, "updater", &u));
+    bnf_status s = bnf_comm_agree(comm, bnf_calloc(1, sizeof *u, "updater", &u));
+    if (s != BNF_OK) {
+        bnf_free(u);
+        return s;
+    }
     u->comm = comm;
     u->rank = bnf_comm_rank(comm);
     u->ranks = bnf_comm_size(comm);
@@ -189,7 +193,7 @@ bnf_status bnf_updater_create(const bnf_comm *comm, bnf_params *params, const in
     u->params = params;
     u->n = bnf_params_count(params);
     u->rule = *rule;
-    bnf_status s = bnf_comm_agree(u->comm, fill(u, owner));
+    s = bnf_comm_agree(u->comm, fill(u, owner));
     if (s == BNF_OK)
         s = bnf_comm_allreduce_i64(comm, BNF_COMM_SUM, u->reparam_count, u->n);
     if (s == BNF_OK)
