@@ -449,7 +449,7 @@ int main(void)
         cmocka_unit_test(test_state_goes_out_and_in),    cmocka_unit_test(test_nonfinite_changes_nothing),
         cmocka_unit_test(test_steps_allocate_nothing),   cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_more_ranks_than_leaves),   cmocka_unit_test(test_eager_failure_is_everybodys),
-        cmocka_unit_test(test_damaged_state_is_refused), cmocka_unit_test(test_balance),
+        cmocka_unit_test(test_damaged_state_is_refused),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     if (failures)
