@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "comm/agree.h"
 #include "recipes/lipschitz/forward.h"
+#include "recipes/lipschitz/probe.h"
 #include "recipes/lipschitz/rounding.h"
 
 #include <math.h>
@@ -197,15 +198,6 @@ static bnf_status fill(bnf_run *run, bnf_dataset *dataset, const float *f32, bnf
     return s;
 }
 
-static int32_t class_of(const float *logits, int64_t n)
-{
-    int32_t y = 0;
-    for (int32_t j = 1; j < n; j++)
-        if (logits[j] > logits[y])
-            y = j;
-    return n == 1 ? logits[0] > 0 : y;
-}
-
 static bnf_status summarise(bnf_lipschitz_certificate *c, const float *f32)
 {
     for (int64_t i = 0; i < c->count; i++) {
@@ -216,7 +208,7 @@ static bnf_status summarise(bnf_lipschitz_certificate *c, const float *f32)
                             "than rounding explains",
                             (long long)i, s->seen_f32);
         c->right += s->predicted == s->label;
-        c->right_f32 += class_of(f32 + i * c->bounds.outputs, c->bounds.outputs) == s->label;
+        c->right_f32 += bnf_lipschitz_class(f32 + i * c->bounds.outputs, c->bounds.outputs) == s->label;
     }
     return BNF_OK;
 }

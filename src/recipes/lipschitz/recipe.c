@@ -1,4 +1,5 @@
 /* recipes/lipschitz/recipe.c - image classification with 1-Lipschitz networks (and their unconstrained twins), spec 05. */
+#include "recipes/lipschitz/attack.h"
 #include "recipes/lipschitz/certify.h"
 #include "recipes/lipschitz/lipschitz.h"
 
@@ -127,5 +128,5 @@ static void build(const void *settings, bnf_scope *scope, bnf_val x, bnf_val lab
 const bnf_recipe bnf_recipe_lipschitz = {
     .name = "lipschitz", .summary = "image classification with certified 1-Lipschitz networks and hKR losses, or their unconstrained twins",
     .settings_size = sizeof(bnf_lipschitz_settings), .sections = sections, .check = check, .build = build,
-    .certify = bnf_lipschitz_certify,
+    .certify = bnf_lipschitz_certify, .attack = bnf_lipschitz_attack,
 };

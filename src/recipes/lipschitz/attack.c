@@ -1,0 +1,270 @@
+/* recipes/lipschitz/attack.c - banff attack: inside certified radii, outside, and at fixed radii. */
+#include "recipes/lipschitz/attack.h"
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "comm/agree.h"
+#include "recipes/lipschitz/certify.h"
+#include "recipes/lipschitz/pgd.h"
+
+#include <math.h>
+
+typedef struct settings {
+    int64_t samples, steps, restarts, outside_restarts, clip;
+    double step;
+    bnf_split split;
+    bnf_lipschitz_reals factors, radii;
+    bool help;
+} settings;
+
+typedef struct campaign {
+    bnf_run *run;
+    settings set;
+    bnf_lipschitz_certificate cert;
+    int64_t n, scanned;             /* samples attacked: the certified ones among the first `scanned` of the split */
+    int64_t *sample;                /* [n] */
+    double *flip;                   /* [n] smallest distance at which an attack succeeded; INFINITY: none did */
+    bnf_lipschitz_target *targets;  /* [n] work space */
+    bnf_lipschitz_attacked *result; /* [n] work space */
+    int64_t *who;                   /* [n] work space: which of the n a target is */
+    uint32_t round;
+    /* Results. */
+    int64_t inside_f32, inside_f64,
+        broken;     /* flips; broken: index of the first sample whose certificate is wrong, or -1 */
+    double taken;   /* largest share of a margin that the attack inside took away */
+    double nearest; /* largest distance that was tried, over the radius */
+    double factor_share[BNF_LIPSCHITZ_MAX_REALS];                                 /* flipped within factor x radius */
+    double certified[BNF_LIPSCHITZ_MAX_REALS], attacked[BNF_LIPSCHITZ_MAX_REALS]; /* accuracies at fixed radii */
+} campaign;
+
+static bnf_status parse(settings *s, const char *const *options, int n, bnf_buf *text)
+{
+    const bnf_lipschitz_option table[] = {
+        {"samples", BNF_LIPSCHITZ_INT, "1000", "attack the first N samples that have a certificate", 1, &s->samples},
+        {"split", BNF_LIPSCHITZ_SPLIT, "test", "train or test", 0, &s->split},
+        {"steps", BNF_LIPSCHITZ_INT, "100", "gradient steps", 1, &s->steps},
+        {"restarts", BNF_LIPSCHITZ_INT, "10", "starts inside the radius: the sample, then random points of the ball", 1,
+         &s->restarts},
+        {"outside_restarts", BNF_LIPSCHITZ_INT, "1", "starts of the other attacks", 1, &s->outside_restarts},
+        {"step", BNF_LIPSCHITZ_REAL, "2.5", "length of a step, in units of radius / steps", 1e-6, &s->step},
+        {"clip", BNF_LIPSCHITZ_INT, "0", "1: keep pixels in [0,1]", 0, &s->clip},
+        {"factors", BNF_LIPSCHITZ_REALS, "2,4,8", "attacks outside: multiples of the certified radius", 1, &s->factors},
+        {"radii", BNF_LIPSCHITZ_REALS, BNF_LIPSCHITZ_RADII, "fixed radii for the accuracy under attack", 0, &s->radii},
+    };
+    return bnf_lipschitz_options_parse(table, (int)(sizeof table / sizeof table[0]), options, n, text, &s->help);
+}
+
+/* ---- who is attacked ---- */
+
+static bool certified(const bnf_lipschitz_sample *s)
+{
+    return s->predicted == s->label && s->radius > 0 && isfinite(s->radius);
+}
+
+static bnf_status choose(campaign *c)
+{
+    int64_t room = c->set.samples < c->cert.count ? c->set.samples : c->cert.count;
+    BNF_TRY(bnf_alloc((size_t)room * sizeof *c->sample, "samples under attack", &c->sample));
+    BNF_TRY(bnf_alloc((size_t)room * sizeof *c->flip, "samples under attack", &c->flip));
+    BNF_TRY(bnf_alloc((size_t)room * sizeof *c->targets, "samples under attack", &c->targets));
+    BNF_TRY(bnf_alloc((size_t)room * sizeof *c->result, "samples under attack", &c->result));
+    BNF_TRY(bnf_alloc((size_t)room * sizeof *c->who, "samples under attack", &c->who));
+    for (; c->scanned < c->cert.count && c->n < room; c->scanned++)
+        if (certified(&c->cert.samples[c->scanned])) {
+            c->flip[c->n] = INFINITY;
+            c->sample[c->n++] = c->scanned;
+        }
+    return BNF_OK;
+}
+
+/* Attacks targets[count] and notes what flipped. */
+static bnf_status run_attack(campaign *c, int64_t count, int64_t restarts)
+{
+    bnf_lipschitz_pgd pgd = {c->set.steps, restarts, c->set.step, c->set.clip != 0, c->round++};
+    BNF_TRY(bnf_lipschitz_pgd_run(c->run, c->set.split, &c->cert.net, &pgd, c->targets, count, c->result));
+    for (int64_t i = 0; i < count; i++)
+        c->flip[c->who[i]] = fmin(c->flip[c->who[i]], c->result[i].flip);
+    return BNF_OK;
+}
+
+static void aim(campaign *c, int64_t i, double radius, int64_t *count)
+{
+    c->who[*count] = i;
+    c->targets[(*count)++] = (bnf_lipschitz_target){c->sample[i], c->cert.samples[c->sample[i]].label, radius};
+}
+
+/* ---- the attacks ---- */
+
+static bnf_status inside(campaign *c)
+{
+    int64_t count = 0;
+    c->broken = -1;
+    for (int64_t i = 0; i < c->n; i++)
+        aim(c, i, c->cert.samples[c->sample[i]].radius, &count);
+    BNF_TRY(run_attack(c, count, c->set.restarts));
+    for (int64_t i = 0; i < count; i++) {
+        const bnf_lipschitz_sample *s = &c->cert.samples[c->sample[i]];
+        const bnf_lipschitz_attacked *r = &c->result[i];
+        c->inside_f32 += isfinite(r->flip_f32);
+        c->inside_f64 += isfinite(r->flip);
+        c->taken = fmax(c->taken, (r->rival + s->margin) / s->margin);
+        c->nearest = fmax(c->nearest, r->farthest / s->radius);
+        if (c->broken < 0 && (r->flip <= s->radius || r->flip_f32 <= s->radius_f32))
+            c->broken = c->sample[i];
+    }
+    return BNF_OK;
+}
+
+static bnf_status outside(campaign *c, int f)
+{
+    int64_t count = 0, flipped = 0;
+    double factor = c->set.factors.value[f];
+    for (int64_t i = 0; i < c->n; i++)
+        if (!isfinite(c->flip[i]))
+            aim(c, i, factor * c->cert.samples[c->sample[i]].radius, &count);
+    if (count > 0)
+        BNF_TRY(run_attack(c, count, c->set.outside_restarts));
+    for (int64_t i = 0; i < c->n; i++)
+        flipped += c->flip[i] <= factor * c->cert.samples[c->sample[i]].radius;
+    c->factor_share[f] = c->n > 0 ? (double)flipped / (double)c->n : 0;
+    return BNF_OK;
+}
+
+/* Samples that are proven, or that an earlier attack flipped within the radius, need none. */
+static bnf_status at_radius(campaign *c, int k)
+{
+    int64_t count = 0, standing = 0, proven = 0;
+    double radius = c->set.radii.value[k];
+    for (int64_t i = 0; i < c->n; i++)
+        if (c->cert.samples[c->sample[i]].radius < radius && !(c->flip[i] <= radius))
+            aim(c, i, radius, &count);
+    if (count > 0)
+        BNF_TRY(run_attack(c, count, c->set.outside_restarts));
+    for (int64_t i = 0; i < c->n; i++) {
+        proven += c->cert.samples[c->sample[i]].radius >= radius;
+        standing += !(c->flip[i] <= radius);
+    }
+    c->certified[k] = c->scanned > 0 ? (double)proven / (double)c->scanned : 0;
+    c->attacked[k] = c->scanned > 0 ? (double)standing / (double)c->scanned : 0;
+    return BNF_OK;
+}
+
+static bnf_status run_all(campaign *c)
+{
+    if (c->n == 0)
+        return BNF_OK;
+    BNF_TRY(inside(c));
+    for (int f = 0; f < c->set.factors.count; f++)
+        BNF_TRY(outside(c, f));
+    for (int k = 0; k < c->set.radii.count; k++)
+        BNF_TRY(at_radius(c, k));
+    return BNF_OK;
+}
+
+/* ---- results ---- */
+
+static void print_text(const campaign *c, bnf_buf *t)
+{
+    const settings *s = &c->set;
+    bnf_buf_printf(t,
+                   "%s part: the %lld samples with a certificate among the first %lld (step %lld, weights %s)\nL2 "
+                   "projected gradient ascent, %lld "
+                   "steps\n\n",
+                   bnf_split_name(s->split), (long long)c->n, (long long)c->scanned, (long long)c->run->step,
+                   c->run->weights, (long long)s->steps);
+    if (c->n == 0) {
+        bnf_buf_puts(t, "Nothing to attack: no sample has a certificate.\n");
+        return;
+    }
+    bnf_buf_printf(t,
+                   "inside the certified radius (%lld starts): %lld of %lld flipped; the attack took at most %.1f %% "
+                   "of a margin, at up to %.6f of the "
+                   "radius\n",
+                   (long long)s->restarts, (long long)c->inside_f64, (long long)c->n, 100 * c->taken, c->nearest);
+    if (c->inside_f32 != c->inside_f64)
+        bnf_buf_printf(t, "  %lld flipped in f32 only: rounding\n", (long long)(c->inside_f32 - c->inside_f64));
+    for (int f = 0; f < s->factors.count; f++)
+        bnf_buf_printf(t, "within %5s x the radius (%lld start%s): %.1f %% flipped\n", s->factors.text[f],
+                       (long long)s->outside_restarts, s->outside_restarts > 1 ? "s" : "", 100 * c->factor_share[f]);
+    bnf_buf_printf(t, "\n%-16s %22s %22s\n", "radius", "accuracy: certified", "under attack");
+    for (int k = 0; k < s->radii.count; k++)
+        bnf_buf_printf(t, "%-16s %20.2f %% %20.2f %%\n", s->radii.text[k], 100 * c->certified[k], 100 * c->attacked[k]);
+    if (s->radii.count > 0)
+        bnf_buf_puts(t, "The share of samples that no perturbation of that size turns lies between the two.\n");
+}
+
+/* Flat, so that base/json.h can read it back for the report. */
+static bnf_status write_json(const campaign *c)
+{
+    const settings *s = &c->set;
+    bnf_buf out = {0}, path = {0};
+    bnf_json j = bnf_json_start(&out, 2);
+    bnf_json_begin_object(&j, NULL);
+    bnf_json_string(&j, "weights", c->run->weights);
+    bnf_json_int(&j, "step", c->run->step);
+    bnf_json_string(&j, "split", bnf_split_name(s->split));
+    bnf_json_int(&j, "samples", c->n);
+    bnf_json_int(&j, "scanned", c->scanned);
+    bnf_json_int(&j, "steps", s->steps);
+    bnf_json_int(&j, "restarts", s->restarts);
+    bnf_json_int(&j, "outside_restarts", s->outside_restarts);
+    bnf_json_bool(&j, "clip", s->clip != 0);
+    bnf_json_int(&j, "inside_flipped", c->inside_f64);
+    bnf_json_int(&j, "inside_flipped_f32", c->inside_f32);
+    bnf_json_bool(&j, "broken", c->broken >= 0);
+    bnf_json_real(&j, "inside_margin_taken", c->taken);
+    bnf_json_real(&j, "inside_nearest", c->nearest);
+    bnf_json_reals(&j, "factors", s->factors.value, s->factors.count);
+    bnf_json_reals(&j, "factors_flipped", c->factor_share, s->factors.count);
+    bnf_json_reals(&j, "radii", s->radii.value, s->radii.count);
+    bnf_json_reals(&j, "certified_accuracy", c->certified, s->radii.count);
+    bnf_json_reals(&j, "attacked_accuracy", c->attacked, s->radii.count);
+    bnf_json_end_object(&j);
+    bnf_status status = bnf_json_finish(&j);
+    bnf_buf_putc(&out, '\n');
+    if (status == BNF_OK)
+        status = bnf_fs_join(&path, c->run->folder, "attack.json");
+    if (status == BNF_OK)
+        status = bnf_fs_write_atomic(bnf_buf_text(&path), bnf_buf_text(&out), out.size);
+    bnf_buf_release(&out);
+    bnf_buf_release(&path);
+    return status;
+}
+
+static bnf_status conclude(const campaign *c, bnf_buf *text)
+{
+    bnf_status s = BNF_OK;
+    print_text(c, text);
+    if (bnf_comm_rank(c->run->comm) == 0)
+        s = write_json(c);
+    BNF_TRY(bnf_comm_agree(c->run->comm, s != BNF_OK ? s : text->status));
+    if (c->broken < 0)
+        return BNF_OK;
+    const bnf_lipschitz_sample *b = &c->cert.samples[c->broken];
+    return bnf_fail(BNF_ERR_NUMERIC,
+                    "a certificate is broken: %lld of %lld samples changed class inside their certified radius, first "
+                    "sample %lld (radius %g)",
+                    (long long)c->inside_f64, (long long)c->n, (long long)c->broken, b->radius);
+}
+
+bnf_status bnf_lipschitz_attack(bnf_run *run, const char *const *options, int n_options, bnf_buf *text)
+{
+    campaign c = {.run = run, .broken = -1};
+    BNF_TRY(parse(&c.set, options, n_options, text));
+    if (c.set.help)
+        return BNF_OK;
+    BNF_TRY(bnf_lipschitz_certificate_create(run, c.set.split, 0, &c.cert));
+    bnf_status s = bnf_comm_agree(run->comm, choose(&c));
+    if (s == BNF_OK)
+        s = run_all(&c);
+    if (s == BNF_OK)
+        s = conclude(&c, text);
+    bnf_lipschitz_certificate_release(&c.cert);
+    bnf_free(c.sample);
+    bnf_free(c.flip);
+    bnf_free(c.targets);
+    bnf_free(c.result);
+    bnf_free(c.who);
+    return s;
+}

@@ -1,0 +1,306 @@
+/* recipes/lipschitz/pgd.c - projected gradient ascent in L2. */
+#include "recipes/lipschitz/pgd.h"
+
+#include "base/mem.h"
+#include "base/philox.h"
+#include "comm/agree.h"
+#include "recipes/lipschitz/forward.h"
+#include "recipes/lipschitz/probe.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#define INSIDE (1 - 1e-6)
+
+/* Rows are (target, restart) pairs, restarts of a target behind one another. They are cut into groups of the rows of one leaf, and groups are
+ * shared out among ranks: what is computed for a row depends on its group at the most. */
+typedef struct attack {
+    bnf_run *run;
+    const bnf_lipschitz_net *net;
+    const bnf_lipschitz_pgd *pgd;
+    const bnf_lipschitz_target *targets;
+    const bnf_dataset *dataset;
+    int64_t rows; /* of all ranks */
+    bnf_lipschitz_probe probe;
+    bnf_lipschitz_forward *forward;
+    bnf_philox_key key;
+    double *pixels, *delta; /* [probe.rows, size] the samples; how far they have been moved */
+    double *space;          /* [threads, piece] for the network in f64 */
+    int64_t piece;
+    char *images;
+    int64_t *index;
+    double *distance;             /* [probe.rows] of the inputs as fed */
+    bool *done;                   /* [probe.rows] */
+    bnf_lipschitz_attacked *mine; /* this rank's rows */
+} attack;
+
+static const bnf_lipschitz_target *target_of(const attack *a, int64_t row)
+{
+    return &a->targets[row / a->pgd->restarts];
+}
+
+/* ---- one row ---- */
+
+static double norm_of(int64_t n, const double *x)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += x[i] * x[i];
+    return sqrt(sum);
+}
+
+/* A uniformly drawn point of the ball. */
+static void random_start(const attack *a, int64_t row, double radius, double *delta)
+{
+    int64_t size = a->probe.size, restart = row % a->pgd->restarts;
+    uint64_t sample = (uint64_t)target_of(a, row)->sample;
+    bnf_philox_key key = bnf_philox_key_layer(a->key, (uint64_t)restart);
+    for (int64_t i = 0; i < size; i += 2) {
+        double even, odd;
+        bnf_philox_normal2(bnf_philox(key, bnf_philox_counter(a->pgd->round, sample, (uint32_t)(i / 2))), &even, &odd);
+        delta[i] = even;
+        if (i + 1 < size)
+            delta[i + 1] = odd;
+    }
+    bnf_philox_block b = bnf_philox(key, bnf_philox_counter(a->pgd->round, sample, UINT32_MAX));
+    double length = radius * pow(bnf_philox_unit_open_f64(b.v[0], b.v[1]), 1 / (double)size),
+           norm = norm_of(size, delta);
+    for (int64_t i = 0; i < size; i++)
+        delta[i] *= length / norm;
+}
+
+/* Back into the ball, then into the box: both are convex and hold the sample, so the second does not leave the first. */
+static void project(const attack *a, double radius, const double *pixels, double *delta)
+{
+    int64_t size = a->probe.size;
+    double norm = norm_of(size, delta);
+    if (norm > radius * INSIDE)
+        for (int64_t i = 0; i < size; i++)
+            delta[i] *= radius * INSIDE / norm;
+    for (int64_t i = 0; i < size && a->pgd->clip; i++)
+        delta[i] = fmin(fmax(pixels[i] + delta[i], 0), 1) - pixels[i];
+}
+
+static void ascend(const attack *a, double radius, const float *gradient, const double *pixels, double *delta)
+{
+    int64_t size = a->probe.size, channels = a->net->in.c;
+    double sum = 0;
+    for (int64_t i = 0; i < size; i++) {
+        double g = gradient[i] * a->net->scale[i % channels];
+        sum += g * g;
+    }
+    double step = sum > 0 && isfinite(sum) ? a->pgd->step * radius / (double)a->pgd->steps / sqrt(sum) : 0;
+    for (int64_t i = 0; i < size; i++)
+        delta[i] += step * gradient[i] * a->net->scale[i % channels];
+    project(a, radius, pixels, delta);
+}
+
+/* Fills the row's input; returns its distance from the sample as it is after rounding to f32. */
+static double feed(const attack *a, const double *pixels, const double *delta, float *x)
+{
+    int64_t channels = a->net->in.c;
+    double sum = 0;
+    for (int64_t i = 0; i < a->probe.size; i++) {
+        double scale = a->net->scale[i % channels], shift = a->net->shift[i % channels];
+        x[i] = (float)((pixels[i] + delta[i]) * scale + shift);
+        double moved = scale != 0 ? (x[i] - shift) / scale - pixels[i] : delta[i];
+        sum += moved * moved;
+    }
+    return sqrt(sum);
+}
+
+/* Class of the row's input by the network in f64. */
+static int32_t class_f64(const attack *a, const float *x)
+{
+    double *in = a->space + omp_get_thread_num() * a->piece, *logits = in + a->probe.size;
+    double *norms = logits + a->probe.outputs, *scratch = norms + a->net->count + 1;
+    for (int64_t i = 0; i < a->probe.size; i++)
+        in[i] = x[i];
+    bnf_lipschitz_forward_run(a->forward, in, scratch, logits, norms);
+    int32_t y = 0;
+    for (int32_t j = 1; j < a->probe.outputs; j++)
+        if (logits[j] > logits[y])
+            y = j;
+    return a->probe.outputs == 1 ? logits[0] > 0 : y;
+}
+
+static double rival_of(const float *logits, int64_t outputs, int32_t label)
+{
+    double best = -INFINITY;
+    if (outputs == 1)
+        return label ? -logits[0] : logits[0];
+    for (int64_t j = 0; j < outputs; j++)
+        if (j != label && logits[j] > best)
+            best = logits[j];
+    return best - logits[label];
+}
+
+/* Looks at the outcome of the last run for a row; returns whether the row is done. */
+static bool judge(const attack *a, int64_t at, int32_t label, double distance, bnf_lipschitz_attacked *r)
+{
+    const float *logits = a->probe.logits + at * a->probe.outputs;
+    r->rival = fmax(r->rival, rival_of(logits, a->probe.outputs, label));
+    r->farthest = fmax(r->farthest, distance);
+    if (bnf_lipschitz_class(logits, a->probe.outputs) == label)
+        return false;
+    r->flip_f32 = fmin(r->flip_f32, distance);
+    if (class_f64(a, a->probe.x + at * a->probe.size) == label)
+        return false;
+    r->flip = fmin(r->flip, distance);
+    return true;
+}
+
+/* ---- rows of one run of the probe ---- */
+
+static bnf_status load(attack *a, int64_t first, int64_t n)
+{
+    int64_t size = a->probe.size, bytes = bnf_dataset_get_info(a->dataset)->sample_bytes;
+    for (int64_t i = 0; i < n; i++)
+        a->index[i] = target_of(a, first + i)->sample;
+    BNF_TRY(bnf_dataset_read(a->dataset, n, a->index, a->images));
+#pragma omp parallel for schedule(static) num_threads(a->run->threads)
+    for (int64_t i = 0; i < a->probe.rows; i++) {
+        double *pixels = a->pixels + i * size, *delta = a->delta + i * size;
+        memset(delta, 0, (size_t)size * sizeof *delta);
+        a->done[i] = i >= n;
+        if (i >= n) { /* behind the last row */
+            memset(a->probe.x + i * size, 0, (size_t)size * sizeof *a->probe.x);
+            a->probe.labels[i] = 0;
+            continue;
+        }
+        const bnf_lipschitz_target *t = target_of(a, first + i);
+        bnf_lipschitz_pixels(a->net, a->images + i * bytes, pixels);
+        a->probe.labels[i] = t->label;
+        if ((first + i) % a->pgd->restarts > 0) {
+            random_start(a, first + i, t->radius, delta);
+            project(a, t->radius, pixels, delta);
+        }
+    }
+    return BNF_OK;
+}
+
+/* Rows [first, first + n), into results[n]. */
+static bnf_status climb(attack *a, int64_t first, int64_t n, bnf_lipschitz_attacked *results)
+{
+    int64_t size = a->probe.size;
+    BNF_TRY(load(a, first, n));
+    for (int64_t i = 0; i < n; i++)
+        results[i] = (bnf_lipschitz_attacked){-INFINITY, INFINITY, INFINITY, 0};
+    for (int64_t step = 0, active = n; step <= a->pgd->steps && active > 0; step++) {
+#pragma omp parallel for schedule(static) num_threads(a->run->threads)
+        for (int64_t i = 0; i < n; i++)
+            a->distance[i] = feed(a, a->pixels + i * size, a->delta + i * size, a->probe.x + i * size);
+        BNF_TRY(bnf_lipschitz_probe_run(&a->probe));
+        active = 0;
+#pragma omp parallel for schedule(static) num_threads(a->run->threads) reduction(+ : active)
+        for (int64_t i = 0; i < n; i++) {
+            const bnf_lipschitz_target *t = target_of(a, first + i);
+            if (!a->done[i])
+                a->done[i] = judge(a, i, t->label, a->distance[i], &results[i]);
+            if (!a->done[i] && step < a->pgd->steps)
+                ascend(a, t->radius, a->probe.gradient + i * size, a->pixels + i * size, a->delta + i * size);
+            active += !a->done[i];
+        }
+    }
+    return BNF_OK;
+}
+
+/* ---- all rows ---- */
+
+static bnf_status open_attack(attack *a, int64_t mine)
+{
+    const bnf_data_settings *d = &a->run->job->data;
+    BNF_TRY(
+        bnf_lipschitz_probe_create(a->run, BNF_LIPSCHITZ_RIVAL, 2 * a->run->threads, d->batch / d->leaves, &a->probe));
+    BNF_TRY(bnf_lipschitz_forward_create(a->net, a->run->params, &a->forward));
+    int64_t rows = a->probe.rows, values = rows * a->probe.size;
+    int64_t need = a->probe.size + a->probe.outputs + a->net->count + 1 + bnf_lipschitz_forward_scratch(a->forward);
+    a->piece = (need + 7) / 8 * 8;
+    BNF_TRY(bnf_alloc((size_t)(a->piece * a->run->threads) * sizeof(double), "activations in f64", &a->space));
+    BNF_TRY(bnf_alloc((size_t)values * sizeof(double), "images under attack", &a->pixels));
+    BNF_TRY(bnf_alloc((size_t)values * sizeof(double), "perturbations", &a->delta));
+    BNF_TRY(
+        bnf_alloc((size_t)(rows * bnf_dataset_get_info(a->dataset)->sample_bytes), "images under attack", &a->images));
+    BNF_TRY(bnf_alloc((size_t)rows * sizeof *a->index, "images under attack", &a->index));
+    BNF_TRY(bnf_alloc((size_t)rows * sizeof *a->distance, "images under attack", &a->distance));
+    BNF_TRY(bnf_alloc((size_t)rows * sizeof *a->done, "images under attack", &a->done));
+    return bnf_alloc((size_t)mine * sizeof *a->mine, "results of an attack", &a->mine);
+}
+
+static void close_attack(attack *a)
+{
+    bnf_lipschitz_probe_release(&a->probe);
+    bnf_lipschitz_forward_destroy(a->forward);
+    bnf_free(a->space);
+    bnf_free(a->pixels);
+    bnf_free(a->delta);
+    bnf_free(a->images);
+    bnf_free(a->index);
+    bnf_free(a->distance);
+    bnf_free(a->done);
+    bnf_free(a->mine);
+}
+
+/* Rows [*lo, *hi) of a rank: whole groups. */
+static void rows_of_rank(const attack *a, int rank, int64_t *lo, int64_t *hi)
+{
+    const bnf_data_settings *d = &a->run->job->data;
+    int64_t group = d->batch / d->leaves, groups = (a->rows + group - 1) / group, ranks = bnf_comm_size(a->run->comm);
+    *lo = rank * groups / ranks * group;
+    *hi = (rank + 1) * groups / ranks * group;
+    *lo = *lo < a->rows ? *lo : a->rows;
+    *hi = *hi < a->rows ? *hi : a->rows;
+}
+
+/* Results of all rows from all ranks, then the best of each target's. */
+static bnf_status gather(const attack *a, int64_t n, bnf_lipschitz_attacked *results)
+{
+    int ranks = bnf_comm_size(a->run->comm);
+    int64_t *bytes = NULL;
+    bnf_lipschitz_attacked *all = NULL;
+    bnf_status s = bnf_alloc((size_t)ranks * sizeof *bytes, "rows per rank", &bytes);
+    if (s == BNF_OK)
+        s = bnf_alloc((size_t)a->rows * sizeof *all, "results of an attack", &all);
+    s = bnf_comm_agree(a->run->comm, s);
+    for (int r = 0; r < ranks && s == BNF_OK; r++) {
+        int64_t lo, hi;
+        rows_of_rank(a, r, &lo, &hi);
+        bytes[r] = (hi - lo) * (int64_t)sizeof *all;
+    }
+    if (s == BNF_OK)
+        s = bnf_comm_allgatherv(a->run->comm, a->mine, bytes, all);
+    for (int64_t i = 0; i < n && s == BNF_OK; i++) {
+        results[i] = all[i * a->pgd->restarts];
+        for (int64_t k = 1; k < a->pgd->restarts; k++) {
+            const bnf_lipschitz_attacked *r = &all[i * a->pgd->restarts + k];
+            results[i].rival = fmax(results[i].rival, r->rival);
+            results[i].flip_f32 = fmin(results[i].flip_f32, r->flip_f32);
+            results[i].flip = fmin(results[i].flip, r->flip);
+            results[i].farthest = fmax(results[i].farthest, r->farthest);
+        }
+    }
+    bnf_free(all);
+    bnf_free(bytes);
+    return s;
+}
+
+bnf_status bnf_lipschitz_pgd_run(bnf_run *run, bnf_split split, const bnf_lipschitz_net *net,
+                                 const bnf_lipschitz_pgd *pgd, const bnf_lipschitz_target *targets, int64_t n,
+                                 bnf_lipschitz_attacked *results)
+{
+    bnf_dataset *dataset;
+    int64_t lo, hi;
+    BNF_TRY(bnf_run_dataset(run, split, &dataset));
+    attack a = {.run = run, .net = net, .pgd = pgd, .targets = targets, .dataset = dataset, .rows = n * pgd->restarts};
+    a.key = bnf_philox_key_make((uint64_t)run->job->seed, BNF_STREAM_ATTACK);
+    rows_of_rank(&a, bnf_comm_rank(run->comm), &lo, &hi);
+    bnf_status s = open_attack(&a, hi - lo);
+    for (int64_t first = lo; first < hi && s == BNF_OK; first += a.probe.rows)
+        s = climb(&a, first, hi - first < a.probe.rows ? hi - first : a.probe.rows, a.mine + (first - lo));
+    s = bnf_comm_agree(run->comm, s);
+    if (s == BNF_OK)
+        s = gather(&a, n, results);
+    close_attack(&a);
+    return s;
+}
