@@ -5,6 +5,7 @@
 #   launch RANKS THREADS ARGUMENTS...   the program on so many ranks
 #   succeed WHAT COMMAND...             it must end with 0; output in $work/out
 #   refuse WHAT TEXT... -- COMMAND...   it must end soon, with an error that holds every TEXT; code in $code
+#   every_rank WHAT RANKS TEXT... -- ARGUMENTS...   the same of every one of so many ranks
 #   weights FOLDER       a hash of the weights in a run's newest checkpoint
 #   finish               ends the script with its verdict
 # shellcheck shell=bash
@@ -60,11 +61,13 @@ refuse() {
     done
 }
 
-# Open MPI prints "Process name: [[job,rank],..] Exit code: N" for the first process only, so ranks are asked by a wrapper.
-# every_rank WHAT RANKS ARGUMENTS...: each of the ranks must end with an error of its own
+# every_rank WHAT RANKS TEXT... -- ARGUMENTS...: the program on so many ranks; each must end by itself, soon, with an error. mpirun is told not to
+# end the others when the first has failed. The code of rank 0 is in $code.
 every_rank() {
-    local what=$1 ranks=$2 r
+    local what=$1 ranks=$2 texts=() r text
     shift 2
+    while [ "$1" != -- ]; do texts+=("$1"); shift; done
+    shift
     rm -f "$work"/rank.*
     cat >"$work/wrap" <<'WRAP'
 #!/bin/sh
@@ -76,15 +79,22 @@ echo $code >"$folder/rank.$OMPI_COMM_WORLD_RANK"
 exit $code
 WRAP
     chmod +x "$work/wrap"
-    OMP_NUM_THREADS=1 timeout $limit mpirun -n "$ranks" "$work/wrap" "$work" "$banff" "$@" >"$work/out" 2>&1
-    code=$?
-    [ $code = 0 ] || [ $code = 124 ] && wrong "$what: exit code $code"
+    code=0
+    OMP_NUM_THREADS=1 timeout $limit mpirun --mca orte_abort_on_non_zero_status 0 -n "$ranks" "$work/wrap" "$work" "$banff" "$@" \
+        >"$work/out" 2>&1 || code=$?
+    if [ $code = 124 ]; then
+        wrong "$what, $ranks ranks: no end within $limit s"
+        return 1
+    fi
+    code=$(cat "$work/rank.0" 2>/dev/null)
     for ((r = 0; r < ranks; r++)); do
-        if [ ! -s "$work/rank.$r" ]; then
-            # mpirun ends the others as soon as one has failed; a rank may be killed in its exit, but not hang
-            continue
-        fi
-        [ "$(cat "$work/rank.$r")" != 0 ] || wrong "$what: rank $r ended with 0"
+        case $(cat "$work/rank.$r" 2>/dev/null) in
+            1 | 2 | 75) ;;
+            *) wrong "$what, $ranks ranks: rank $r ended with '$(cat "$work/rank.$r" 2>/dev/null)'" ;;
+        esac
+    done
+    for text in "${texts[@]}"; do
+        grep -qF -- "$text" "$work/out" || { wrong "$what, $ranks ranks: no '$text' in the message"; return 1; }
     done
 }
 

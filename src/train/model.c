@@ -10,6 +10,16 @@
 #include <string.h>
 #include <unistd.h>
 
+/* One output per class; one alone tells two classes apart. A set may have fewer classes than the network, e.g. in a part of it. */
+static bnf_status check_outputs(bnf_builder *b, const bnf_model *model, const bnf_dataset_info *data)
+{
+    int64_t outputs = bnf_desc_cols(bnf_val_desc(b, model->values.logits));
+    if (outputs >= data->classes || (outputs == 1 && data->classes == 2))
+        return BNF_OK;
+    return bnf_fail(BNF_ERR_CONFIG, "the network has %lld outputs, but %s has %lld classes in its %s part", (long long)outputs, data->path,
+                    (long long)data->classes, data->name);
+}
+
 bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dataset_info *data, int64_t batch, int64_t leaves,
                            bool training, bnf_model *model) {
     BNF_ASSERT(batch % leaves == 0);
@@ -28,6 +38,7 @@ bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dat
     job->recipe->build(job->settings, &scope, model->x, model->labels, data->classes, &model->values);
     model->accuracy = bnf_nn_batch_mean(&scope, bnf_correct(b, model->values.logits, model->labels));
     BNF_TRY(bnf_graph_status(model->graph));
+    BNF_TRY(check_outputs(b, model, data));
     return training ? bnf_graph_minimize(model->graph, model->values.loss) : BNF_OK;
 }
 

@@ -129,8 +129,10 @@ bnf_status bnf_state_find(const bnf_comm *comm, const char *folder, char **path)
     *path = NULL;
     if (bnf_comm_rank(comm) == 0) {
         s = bnf_ckpt_find_newest(folder, &found, &refused);
-        if (s == BNF_OK && refused.size > 0)
+        if (s == BNF_OK && refused.size > 0 && found)
             bnf_log_warning("refused checkpoints:\n%s", bnf_buf_text(&refused));
+        else if (s == BNF_OK && refused.size > 0)
+            s = bnf_fail(BNF_ERR_FORMAT, "no checkpoint in '%s' is sound:\n%s", folder, bnf_buf_text(&refused));
         size = found ? (int64_t)strlen(found) + 1 : 0;
     }
     bnf_buf_release(&refused);

@@ -98,17 +98,17 @@ static bnf_status resume(trainer *t, const bnf_train_options *options) {
 
 /* Rank 0 looks at the folder before anything is computed. */
 static bnf_status check_folder(const trainer *t, const bnf_train_options *options) {
-    if (!t->first || options->resume != BNF_RESUME_NONE || !bnf_folder_used(t->job))
+    if (!t->first || options->resume != BNF_RESUME_NONE || options->overwrite || !bnf_folder_used(t->job))
         return BNF_OK;
-    if (!options->overwrite)
-        return bnf_fail(BNF_ERR_CONFIG, "%s holds a run: continue it with --resume auto, replace it with --overwrite, or choose another run.folder",
-                        t->job->run.folder);
-    return bnf_folder_clear(t->job);
+    return bnf_fail(BNF_ERR_CONFIG, "%s holds a run: continue it with --resume auto, replace it with --overwrite, or choose another run.folder",
+                    t->job->run.folder);
 }
 
 static bnf_status open_outputs(trainer *t, const bnf_train_options *options) {
     if (!t->first)
         return BNF_OK;
+    if (options->resume == BNF_RESUME_NONE && bnf_folder_used(t->job)) /* asked for; everything else has worked */
+        BNF_TRY(bnf_folder_clear(t->job));
     BNF_TRY(bnf_folder_open(t->job, t->saved, &t->folder));
     bnf_progress_options p = {.out = options->out, .mode = options->out ? (bnf_progress_mode)t->job->run.progress : BNF_PROGRESS_OFF,
                               .epochs = t->job->train.epochs, .steps_per_epoch = t->per_epoch, .first_step = t->step,
@@ -261,8 +261,9 @@ static bnf_status after_step(trainer *t) {
     if (t->step % t->job->run.log_every == 0 || last)
         BNF_TRY(log_line(t));
     if (last || (epoch_end && t->job->run.eval_every > 0 && epoch % t->job->run.eval_every == 0)) {
+        double start = bnf_clock_seconds();
         BNF_TRY(evaluate(t, true));
-        t->line_start = bnf_clock_seconds();
+        t->line_start += bnf_clock_seconds() - start; /* the line under way counts time of training alone */
     }
     if (epoch_end || last) {
         t->result->loss = t->sums.epoch.loss / t->sums.epoch.samples;
@@ -327,7 +328,7 @@ bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_tra
         s = loop(&t);
     bnf_stop_restore();
     if (s != BNF_OK)
-        bnf_log_error("%s", bnf_error_message());
+        bnf_log_info("stopped: %s", bnf_error_message()); /* into log.txt; the caller tells the user */
     if (t.progress)
         bnf_progress_finish(t.progress);
     bnf_status closed = bnf_folder_close(&t.folder);
