@@ -18,8 +18,10 @@ bnf_status bnf_folder_path(const bnf_job *job, const char *name, char **path) {
     return s;
 }
 
-static bnf_status open_log(const bnf_job *job, bnf_folder *folder) {
+bnf_status bnf_folder_open_log(const bnf_job *job, bnf_folder *folder) {
     char *path;
+    if (folder->log || !bnf_fs_exists(job->run.folder))
+        return BNF_OK;
     BNF_TRY(bnf_folder_path(job, "log.txt", &path));
     bnf_status s = BNF_OK;
     folder->log = fopen(path, "a");
@@ -46,10 +48,9 @@ static bnf_status write_config(const bnf_job *job) {
 
 bnf_status bnf_folder_open(const bnf_job *job, int64_t step, bnf_folder *folder) {
     char *path;
-    *folder = (bnf_folder){0};
     BNF_TRY(bnf_fs_make_folders(job->run.folder));
     BNF_TRY(write_config(job));
-    BNF_TRY(open_log(job, folder));
+    BNF_TRY(bnf_folder_open_log(job, folder));
     BNF_TRY(bnf_folder_path(job, "metrics.jsonl", &path));
     bnf_status s = bnf_metrics_open(path, step < 0 ? BNF_METRICS_FRESH : step, &folder->metrics);
     bnf_free(path);

@@ -123,6 +123,8 @@ static bnf_status prepare(trainer *t, const bnf_train_options *options) {
     BNF_TRY(bnf_comm_agree(t->comm, bnf_rule_create(&t->job->optim, t->params, t->per_epoch, t->total, &t->rule)));
     BNF_TRY(bnf_updater_create(t->comm, t->params, t->owner, &t->rule.rule, t->threads, &t->updater));
     BNF_TRY(bnf_comm_agree(t->comm, bnf_folder_path(t->job, "checkpoints", &t->checkpoints)));
+    if (options->resume != BNF_RESUME_NONE) /* the log shall tell what was refused and taken */
+        BNF_TRY(bnf_comm_agree(t->comm, t->first ? bnf_folder_open_log(t->job, &t->folder) : BNF_OK));
     BNF_TRY(resume(t, options));
     if (t->job->train.steps > 0 && t->job->train.steps < t->total)
         t->total = t->job->train.steps;

@@ -16,25 +16,25 @@ bytes() { head -c "$1" /dev/zero | tr '\0' '\1'; }
 # IDX: a magic number, the extents, the elements; all big-endian.
 { printf '\0\0\10\3\0\0\0\24\0\0\0\10\0\0\0\10'; bytes 1280; } >"$work/images.idx"
 { printf '\0\0\10\1\0\0\0\24'; bytes 20; } >"$work/labels.idx"
-idx() { printf '%s\n' import idx --train-images "$1" --train-labels "$2" --out "$work/out.h5"; }
-succeed "sound IDX" mpirun -n 2 "$banff" $(idx "$work/images.idx" "$work/labels.idx")
+idx=(import idx --out "$work/out.h5")
+succeed "sound IDX" mpirun -n 2 "$banff" "${idx[@]}" --train-images "$work/images.idx" --train-labels "$work/labels.idx"
 rm -f "$work/out.h5"
 
 checks "IDX: truncated, too long, not IDX, counts that differ, gzip cut and damaged"
 head -c 900 "$work/images.idx" >"$work/cut.idx"
-every_rank "truncated images" 2 "$work/cut.idx" -- $(idx "$work/cut.idx" "$work/labels.idx")
+every_rank "truncated images" 2 "$work/cut.idx" -- "${idx[@]}" --train-images "$work/cut.idx" --train-labels "$work/labels.idx"
 head -c 10 "$work/labels.idx" >"$work/cut.idx"
-every_rank "truncated labels" 2 "$work/cut.idx" -- $(idx "$work/images.idx" "$work/cut.idx")
+every_rank "truncated labels" 2 "$work/cut.idx" -- "${idx[@]}" --train-images "$work/images.idx" --train-labels "$work/cut.idx"
 { printf '\0\0\7\3'; tail -c +5 "$work/images.idx"; } >"$work/magic.idx"
-every_rank "wrong magic" 2 "$work/magic.idx" -- $(idx "$work/magic.idx" "$work/labels.idx")
+every_rank "wrong magic" 2 "$work/magic.idx" -- "${idx[@]}" --train-images "$work/magic.idx" --train-labels "$work/labels.idx"
 { printf '\0\0\10\1\0\0\0\23'; bytes 19; } >"$work/fewer.idx"
-every_rank "19 labels of 20 images" 2 "19" "20" -- $(idx "$work/images.idx" "$work/fewer.idx")
+every_rank "19 labels of 20 images" 2 "19" "20" -- "${idx[@]}" --train-images "$work/images.idx" --train-labels "$work/fewer.idx"
 gzip -c "$work/images.idx" >"$work/whole.gz"
 head -c $(($(stat -c %s "$work/whole.gz") - 6)) "$work/whole.gz" >"$work/cut.gz"
-every_rank "cut gzip" 2 "$work/cut.gz" -- $(idx "$work/cut.gz" "$work/labels.idx")
+every_rank "cut gzip" 2 "$work/cut.gz" -- "${idx[@]}" --train-images "$work/cut.gz" --train-labels "$work/labels.idx"
 checks "IDX: a label beyond --classes"
 { printf '\0\0\10\1\0\0\0\24'; bytes 19; printf '\11'; } >"$work/nine.idx"
-every_rank "label 9 of 3" 2 "$work/nine.idx" "9" "3" -- $(idx "$work/images.idx" "$work/nine.idx") --classes 3
+every_rank "label 9 of 3" 2 "$work/nine.idx" "9" "3" -- "${idx[@]}" --train-images "$work/images.idx" --train-labels "$work/nine.idx" --classes 3
 nothing_left "a refused IDX import"
 
 checks "class folders: an empty one, a truncated and a damaged picture, no picture at all, sizes that differ"
