@@ -1,5 +1,5 @@
-/* tests/graph_nets.h - small networks that between them use every way in which values can live in a plan: across and within segments, read
- * by many, in place, through aliases, shared, batch-level. Sample shape: nets_sample. */
+/* tests/graph_nets.h - small networks that between them use every way in which values can live in a plan: across and
+ * within segments, read by many, in place, through aliases, shared, batch-level. Sample shape: nets_sample. */
 #ifndef BNF_TESTS_GRAPH_NETS_H
 #define BNF_TESTS_GRAPH_NETS_H
 
@@ -110,7 +110,8 @@ static inline bnf_val nets_hkr_soft(fixture *f)
     return nets_lipschitz(f, BNF_HKR_SOFT);
 }
 
-/* The same weights three times, twice in a row and once beside, one of them scaled by a batch-level function of itself. */
+/* The same weights three times, twice in a row and once beside, one of them scaled by a batch-level function of
+ * itself. */
 static inline bnf_val nets_shared(fixture *f)
 {
     bnf_builder *b = f->scope.b;

@@ -6,8 +6,9 @@
 
 #include <string.h>
 
-bnf_status bnf_evaluate(bnf_model *model, const bnf_comm *comm, bnf_loader *loader, int64_t limit, bnf_eval_visit visit, void *self,
-                        bnf_eval_result *result) {
+bnf_status bnf_evaluate(bnf_model *model, const bnf_comm *comm, bnf_loader *loader, int64_t limit, bnf_eval_visit visit,
+                        void *self, bnf_eval_result *result)
+{
     double sums[2 + BNF_MODEL_MAX_METRICS] = {0};
     int64_t samples = 0, steps = bnf_loader_steps_per_epoch(loader);
     bnf_loader_seek(loader, 0);
@@ -39,11 +40,12 @@ typedef struct collector {
     float *all;         /* one batch */
     int64_t *bytes;     /* [ranks] of it */
     int64_t mine_bytes; /* of this rank */
-    float *logits;     /* [samples, classes] */
+    float *logits;      /* [samples, classes] */
     int64_t classes, samples;
 } collector;
 
-static bnf_status collect(void *self, const bnf_model *model, const bnf_batch *batch) {
+static bnf_status collect(void *self, const bnf_model *model, const bnf_batch *batch)
+{
     collector *c = self;
     const float *logits = bnf_plan_output(model->plan, model->values.logits);
     BNF_TRY(bnf_comm_allgatherv(c->comm, logits, c->bytes, c->all));
@@ -52,11 +54,13 @@ static bnf_status collect(void *self, const bnf_model *model, const bnf_batch *b
     return BNF_OK;
 }
 
-static bnf_status collector_fill(collector *c, const bnf_run *run, bnf_model *model, int64_t samples) {
+static bnf_status collector_fill(collector *c, const bnf_run *run, bnf_model *model, int64_t samples)
+{
     const bnf_data_settings *d = &run->job->data;
     int ranks = bnf_comm_size(run->comm), lo, hi;
     bnf_plan_leaves(model->plan, &lo, &hi);
-    int64_t row = bnf_desc_cols(bnf_val_desc(bnf_graph_builder(model->graph), model->values.logits)) * (int64_t)sizeof(float);
+    int64_t row =
+        bnf_desc_cols(bnf_val_desc(bnf_graph_builder(model->graph), model->values.logits)) * (int64_t)sizeof(float);
     c->comm = run->comm;
     c->classes = row / (int64_t)sizeof(float);
     BNF_TRY(bnf_alloc((size_t)ranks * sizeof(int64_t), "logits", &c->bytes));
@@ -66,7 +70,9 @@ static bnf_status collector_fill(collector *c, const bnf_run *run, bnf_model *mo
     return BNF_OK;
 }
 
-bnf_status bnf_run_logits(bnf_run *run, bnf_split split, int64_t limit, float **logits, int64_t *samples, bnf_eval_result *result) {
+bnf_status bnf_run_logits(bnf_run *run, bnf_split split, int64_t limit, float **logits, int64_t *samples,
+                          bnf_eval_result *result)
+{
     bnf_dataset *dataset;
     bnf_model model = {0};
     bnf_loader *loader = NULL;

@@ -9,7 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-bnf_status bnf_folder_path(const bnf_job *job, const char *name, char **path) {
+bnf_status bnf_folder_path(const bnf_job *job, const char *name, char **path)
+{
     bnf_buf b = {0};
     bnf_status s = bnf_fs_join(&b, job->run.folder, name);
     if (s == BNF_OK)
@@ -18,7 +19,8 @@ bnf_status bnf_folder_path(const bnf_job *job, const char *name, char **path) {
     return s;
 }
 
-bnf_status bnf_folder_open_log(const bnf_job *job, bnf_folder *folder) {
+bnf_status bnf_folder_open_log(const bnf_job *job, bnf_folder *folder)
+{
     char *path;
     if (folder->log || !bnf_fs_exists(job->run.folder))
         return BNF_OK;
@@ -33,7 +35,8 @@ bnf_status bnf_folder_open_log(const bnf_job *job, bnf_folder *folder) {
     return s;
 }
 
-static bnf_status write_config(const bnf_job *job) {
+static bnf_status write_config(const bnf_job *job)
+{
     bnf_buf text = {0};
     char *path = NULL;
     bnf_status s = bnf_job_dump(job, false, &text);
@@ -46,7 +49,8 @@ static bnf_status write_config(const bnf_job *job) {
     return s;
 }
 
-bnf_status bnf_folder_open(const bnf_job *job, int64_t step, bnf_folder *folder) {
+bnf_status bnf_folder_open(const bnf_job *job, int64_t step, bnf_folder *folder)
+{
     char *path;
     BNF_TRY(bnf_fs_make_folders(job->run.folder));
     BNF_TRY(write_config(job));
@@ -58,7 +62,8 @@ bnf_status bnf_folder_open(const bnf_job *job, int64_t step, bnf_folder *folder)
     return bnf_events_create(job->run.folder, bnf_clock_wall_seconds(), step < 0 ? 0 : step, &folder->events);
 }
 
-bool bnf_folder_used(const bnf_job *job) {
+bool bnf_folder_used(const bnf_job *job)
+{
     char *path;
     if (bnf_folder_path(job, "metrics.jsonl", &path) != BNF_OK)
         return false;
@@ -68,13 +73,15 @@ bool bnf_folder_used(const bnf_job *job) {
 }
 
 /* What a run leaves: only names that training or reporting gives. */
-static bool ours(const char *name) {
+static bool ours(const char *name)
+{
     return strcmp(name, "checkpoints") == 0 || strcmp(name, "metrics.jsonl") == 0 || strcmp(name, "log.txt") == 0 ||
-           strcmp(name, "config.yaml") == 0 || strcmp(name, "report.html") == 0 || strncmp(name, "certificate", 11) == 0 ||
-           strncmp(name, "events.out.tfevents.", 20) == 0;
+           strcmp(name, "config.yaml") == 0 || strcmp(name, "report.html") == 0 ||
+           strncmp(name, "certificate", 11) == 0 || strncmp(name, "events.out.tfevents.", 20) == 0;
 }
 
-bnf_status bnf_folder_clear(const bnf_job *job) {
+bnf_status bnf_folder_clear(const bnf_job *job)
+{
     bnf_fs_names names = {0};
     BNF_TRY(bnf_fs_list(job->run.folder, &names));
     bnf_status s = BNF_OK;
@@ -91,14 +98,16 @@ bnf_status bnf_folder_clear(const bnf_job *job) {
     return s;
 }
 
-bnf_status bnf_folder_scalar(bnf_folder *folder, const char *kind, const char *name, int64_t step, double value) {
+bnf_status bnf_folder_scalar(bnf_folder *folder, const char *kind, const char *name, int64_t step, double value)
+{
     char tag[128];
     snprintf(tag, sizeof tag, "%s/%s", kind, name);
     bnf_metrics_real(folder->metrics, name, value);
     return bnf_events_scalar(folder->events, tag, step, value, bnf_clock_wall_seconds());
 }
 
-bnf_status bnf_folder_close(bnf_folder *folder) {
+bnf_status bnf_folder_close(bnf_folder *folder)
+{
     bnf_status s = bnf_metrics_close(folder->metrics), e = bnf_events_close(folder->events);
     if (folder->log) {
         bnf_log_remove_sink(folder->log);

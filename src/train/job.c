@@ -15,56 +15,71 @@ static const char *const nonfinite_names[] = {"stop", "skip", NULL};
 
 static const bnf_cfg_key top_keys[] = {
     {"recipe", BNF_CFG_STRING, offsetof(bnf_job, recipe_name), NULL, "which recipe's model and loss to train"},
-    {"seed", BNF_CFG_INT, offsetof(bnf_job, seed), "1", "of everything random: start, order, augmentation, dropout", .min = 0, .max = 9e15},
+    {"seed", BNF_CFG_INT, offsetof(bnf_job, seed), "1", "of everything random: start, order, augmentation, dropout",
+     .min = 0, .max = 9e15},
 };
 
 static const bnf_cfg_key run_keys[] = {
-    {"folder", BNF_CFG_STRING, offsetof(bnf_run_settings, folder), "runs/run", "where configuration, metrics, checkpoints and report go"},
+    {"folder", BNF_CFG_STRING, offsetof(bnf_run_settings, folder), "runs/run",
+     "where configuration, metrics, checkpoints and report go"},
     {"threads", BNF_CFG_INT, offsetof(bnf_run_settings, threads), "0",
      "OpenMP threads of a rank; 0: OMP_NUM_THREADS or the processors it may use", .min = 0, .max = 4096},
-    {"log_every", BNF_CFG_INT, offsetof(bnf_run_settings, log_every), "20", "steps between lines of metrics", .min = 1, .max = 1e9},
-    {"eval_every", BNF_CFG_INT, offsetof(bnf_run_settings, eval_every), "1", "epochs between evaluations on the test part; 0: only at the end",
-     .min = 0, .max = 1e9},
+    {"log_every", BNF_CFG_INT, offsetof(bnf_run_settings, log_every), "20", "steps between lines of metrics", .min = 1,
+     .max = 1e9},
+    {"eval_every", BNF_CFG_INT, offsetof(bnf_run_settings, eval_every), "1",
+     "epochs between evaluations on the test part; 0: only at the end", .min = 0, .max = 1e9},
     {"checkpoint_every", BNF_CFG_INT, offsetof(bnf_run_settings, checkpoint_every), "0",
      "steps between checkpoints; 0: at the end of every epoch", .min = 0, .max = 1e12},
     {"keep", BNF_CFG_INT, offsetof(bnf_run_settings, keep), "3", "checkpoints to keep", .min = 1, .max = 1e6},
-    {"progress", BNF_CFG_ENUM, offsetof(bnf_run_settings, progress), "auto", "progress line: auto is a bar on a terminal, plain lines elsewhere",
-     .choices = progress_names},
+    {"progress", BNF_CFG_ENUM, offsetof(bnf_run_settings, progress), "auto",
+     "progress line: auto is a bar on a terminal, plain lines elsewhere", .choices = progress_names},
     {"eager", BNF_CFG_BOOL, offsetof(bnf_run_settings, eager), "false",
      "one operation at a time, each result checked for NaN (BNF_EAGER=1 does the same); slow"},
-    {"reference", BNF_CFG_BOOL, offsetof(bnf_run_settings, reference), "false", "plain C reference kernels only; very slow"},
+    {"reference", BNF_CFG_BOOL, offsetof(bnf_run_settings, reference), "false",
+     "plain C reference kernels only; very slow"},
 };
 
 static const bnf_cfg_key data_keys[] = {
-    {"file", BNF_CFG_STRING, offsetof(bnf_data_settings, file), NULL, "HDF5 data set, from banff import or banff synth"},
-    {"batch", BNF_CFG_INT, offsetof(bnf_data_settings, batch), "128", "samples in the global batch, over all ranks", .min = 1, .max = 1e9},
+    {"file", BNF_CFG_STRING, offsetof(bnf_data_settings, file), NULL,
+     "HDF5 data set, from banff import or banff synth"},
+    {"batch", BNF_CFG_INT, offsetof(bnf_data_settings, batch), "128", "samples in the global batch, over all ranks",
+     .min = 1, .max = 1e9},
     {"leaves", BNF_CFG_INT, offsetof(bnf_data_settings, leaves), "16",
-     "equal parts that a batch is computed in; ranks and threads share them out, so at least ranks x threads", .min = 1, .max = 65536},
+     "equal parts that a batch is computed in; ranks and threads share them out, so at least ranks x threads", .min = 1,
+     .max = 65536},
     {"normalise", BNF_CFG_ENUM, offsetof(bnf_data_settings, normalise), "unit",
      "stats: (pixel/255 - mean)/std; unit: pixel/255; affine: pixel/255 * scale + shift", .choices = normalise_names},
     {"scale", BNF_CFG_REAL, offsetof(bnf_data_settings, scale), "1", "for normalise: affine", .min = -1e6, .max = 1e6},
     {"shift", BNF_CFG_REAL, offsetof(bnf_data_settings, shift), "0", "for normalise: affine", .min = -1e6, .max = 1e6},
     {"shuffle", BNF_CFG_BOOL, offsetof(bnf_data_settings, shuffle), "true", "another order in every epoch"},
-    {"window", BNF_CFG_INT, offsetof(bnf_data_settings, window), "0", "samples that the shuffle mixes at a time; 0: by the size of the set",
-     .min = 0, .max = 1e12},
-    {"drop_tail", BNF_CFG_BOOL, offsetof(bnf_data_settings, drop_tail), "false", "leave out what is behind the last full batch of an epoch"},
+    {"window", BNF_CFG_INT, offsetof(bnf_data_settings, window), "0",
+     "samples that the shuffle mixes at a time; 0: by the size of the set", .min = 0, .max = 1e12},
+    {"drop_tail", BNF_CFG_BOOL, offsetof(bnf_data_settings, drop_tail), "false",
+     "leave out what is behind the last full batch of an epoch"},
     {"flip", BNF_CFG_BOOL, offsetof(bnf_data_settings, flip), "false", "augmentation: mirror left and right at random"},
-    {"pad_crop", BNF_CFG_INT, offsetof(bnf_data_settings, pad_crop), "0", "augmentation: shift by up to so many pixels", .min = 0, .max = 1024},
-    {"prefetch", BNF_CFG_INT, offsetof(bnf_data_settings, prefetch), "2", "batches read ahead by a thread; 0: none", .min = 0, .max = 64},
+    {"pad_crop", BNF_CFG_INT, offsetof(bnf_data_settings, pad_crop), "0", "augmentation: shift by up to so many pixels",
+     .min = 0, .max = 1024},
+    {"prefetch", BNF_CFG_INT, offsetof(bnf_data_settings, prefetch), "2", "batches read ahead by a thread; 0: none",
+     .min = 0, .max = 64},
 };
 
 static const bnf_cfg_key train_keys[] = {
-    {"epochs", BNF_CFG_INT, offsetof(bnf_train_settings, epochs), "10", "passes over the training part", .min = 1, .max = 1e9},
-    {"steps", BNF_CFG_INT, offsetof(bnf_train_settings, steps), "0", "stop after so many steps; 0: after all epochs", .min = 0, .max = 1e12},
+    {"epochs", BNF_CFG_INT, offsetof(bnf_train_settings, epochs), "10", "passes over the training part", .min = 1,
+     .max = 1e9},
+    {"steps", BNF_CFG_INT, offsetof(bnf_train_settings, steps), "0", "stop after so many steps; 0: after all epochs",
+     .min = 0, .max = 1e12},
     {"nonfinite", BNF_CFG_ENUM, offsetof(bnf_train_settings, nonfinite), "stop",
-     "a loss or gradient that is not finite: stop with an error, or skip the update and count it", .choices = nonfinite_names},
+     "a loss or gradient that is not finite: stop with an error, or skip the update and count it",
+     .choices = nonfinite_names},
 };
 
-static void fill_sections(bnf_job *job) {
+static void fill_sections(bnf_job *job)
+{
     bnf_cfg_section *s = job->sections;
     int n = 0;
     s[n++] = (bnf_cfg_section){"", NULL, BNF_CFG_KEYS(top_keys), job};
-    s[n++] = (bnf_cfg_section){"run", "how the run is carried out; changes no result", BNF_CFG_KEYS(run_keys), &job->run};
+    s[n++] =
+        (bnf_cfg_section){"run", "how the run is carried out; changes no result", BNF_CFG_KEYS(run_keys), &job->run};
     s[n++] = (bnf_cfg_section){"data", "what is read and how", BNF_CFG_KEYS(data_keys), &job->data};
     s[n++] = (bnf_cfg_section){"train", "how long", BNF_CFG_KEYS(train_keys), &job->train};
     s[n++] = bnf_optim_config_section(&job->optim);
@@ -73,8 +88,9 @@ static void fill_sections(bnf_job *job) {
 }
 
 /* The recipe must be known before the file can be read: its name by a look at the lines and overrides. */
-static bnf_status find_recipe(const bnf_recipe *const *recipes, const char *text, const char *path, const char *const *overrides,
-                              int n_overrides, const bnf_recipe **recipe) {
+static bnf_status find_recipe(const bnf_recipe *const *recipes, const char *text, const char *path,
+                              const char *const *overrides, int n_overrides, const bnf_recipe **recipe)
+{
     static const char word[] = "recipe";
     char name[64] = "";
     for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
@@ -92,27 +108,31 @@ static bnf_status find_recipe(const bnf_recipe *const *recipes, const char *text
         }
         bnf_buf_printf(&names, "%s%s", i ? ", " : "", recipes[i]->name);
     }
-    bnf_status s = bnf_fail(BNF_ERR_CONFIG, name[0] ? "%s: recipe '%s' is unknown; valid: %s" : "%s: key 'recipe' is missing%s; valid: %s", path,
-                            name, bnf_buf_text(&names));
+    bnf_status s = bnf_fail(
+        BNF_ERR_CONFIG, name[0] ? "%s: recipe '%s' is unknown; valid: %s" : "%s: key 'recipe' is missing%s; valid: %s",
+        path, name, bnf_buf_text(&names));
     bnf_buf_release(&names);
     return s;
 }
 
-static bnf_status check(const bnf_job *job) {
+static bnf_status check(const bnf_job *job)
+{
     if (job->data.batch % job->data.leaves)
-        return bnf_fail(BNF_ERR_CONFIG, "data.batch (%lld) must be a multiple of data.leaves (%lld)", (long long)job->data.batch,
-                        (long long)job->data.leaves);
+        return bnf_fail(BNF_ERR_CONFIG, "data.batch (%lld) must be a multiple of data.leaves (%lld)",
+                        (long long)job->data.batch, (long long)job->data.leaves);
     bnf_optim_settings optim;
     BNF_TRY(bnf_optim_config_settings(&job->optim, &optim));
     return job->recipe->check ? job->recipe->check(job->settings) : BNF_OK;
 }
 
 static bnf_status load_text(bnf_job *job, const bnf_recipe *const *recipes, const char *text, const char *path,
-                            const char *const *overrides, int n_overrides) {
+                            const char *const *overrides, int n_overrides)
+{
     BNF_TRY(find_recipe(recipes, text, path, overrides, n_overrides, &job->recipe));
     BNF_TRY(bnf_calloc(1, job->recipe->settings_size, "recipe settings", &job->settings));
     fill_sections(job);
-    bnf_status s = bnf_config_load_text(text, strlen(text), path, job->sections, job->n_sections, overrides, n_overrides);
+    bnf_status s =
+        bnf_config_load_text(text, strlen(text), path, job->sections, job->n_sections, overrides, n_overrides);
     if (s != BNF_OK) {
         job->n_sections = 0; /* the targets hold nothing */
         return s;
@@ -121,7 +141,8 @@ static bnf_status load_text(bnf_job *job, const bnf_recipe *const *recipes, cons
 }
 
 /* Rank 0's file on every rank. [out] text owned. */
-static bnf_status read_shared(const bnf_comm *comm, const char *path, char **text) {
+static bnf_status read_shared(const bnf_comm *comm, const char *path, char **text)
+{
     bnf_buf content = {0};
     int64_t size = 0;
     bnf_status s = BNF_OK;
@@ -143,8 +164,9 @@ static bnf_status read_shared(const bnf_comm *comm, const char *path, char **tex
     return s;
 }
 
-bnf_status bnf_job_load(const bnf_comm *comm, const bnf_recipe *const *recipes, const char *path, const char *const *overrides,
-                        int n_overrides, bnf_job **job) {
+bnf_status bnf_job_load(const bnf_comm *comm, const bnf_recipe *const *recipes, const char *path,
+                        const char *const *overrides, int n_overrides, bnf_job **job)
+{
     char *text = NULL;
     bnf_job *j = NULL;
     bnf_status s;
@@ -162,7 +184,8 @@ bnf_status bnf_job_load(const bnf_comm *comm, const bnf_recipe *const *recipes, 
     return BNF_OK;
 }
 
-void bnf_job_destroy(bnf_job *job) {
+void bnf_job_destroy(bnf_job *job)
+{
     if (!job)
         return;
     bnf_config_free(job->sections, job->n_sections);
@@ -170,7 +193,8 @@ void bnf_job_destroy(bnf_job *job) {
     bnf_free(job);
 }
 
-bnf_status bnf_job_help(const bnf_recipe *const *recipes, bnf_buf *text) {
+bnf_status bnf_job_help(const bnf_recipe *const *recipes, bnf_buf *text)
+{
     for (int i = 0; recipes[i]; i++) {
         bnf_job job = {.recipe = recipes[i]};
         BNF_TRY(bnf_calloc(1, recipes[i]->settings_size, "recipe settings", &job.settings));
@@ -183,7 +207,8 @@ bnf_status bnf_job_help(const bnf_recipe *const *recipes, bnf_buf *text) {
     return text->status;
 }
 
-bnf_status bnf_job_dump(const bnf_job *job, bool results_only, bnf_buf *text) {
+bnf_status bnf_job_dump(const bnf_job *job, bool results_only, bnf_buf *text)
+{
     bnf_cfg_section kept[8 + BNF_RECIPE_MAX_SECTIONS];
     int n = 0;
     for (int i = 0; i < job->n_sections; i++)

@@ -34,8 +34,8 @@ typedef enum bnf_nonfinite { BNF_NONFINITE_STOP = 0, BNF_NONFINITE_SKIP } bnf_no
 
 typedef struct bnf_train_settings {
     int64_t epochs;
-    int64_t steps;  /* stop after this many; 0: after all epochs */
-    int nonfinite;  /* bnf_nonfinite */
+    int64_t steps; /* stop after this many; 0: after all epochs */
+    int nonfinite; /* bnf_nonfinite */
 } bnf_train_settings;
 
 typedef struct bnf_job {
@@ -52,16 +52,17 @@ typedef struct bnf_job {
 } bnf_job;
 
 /* Reads a configuration; collective: rank 0 reads the file, all get the same. recipes: NULL-terminated list.
- * overrides: "key=value". [out] job owned, release with bnf_job_destroy. Errors: BNF_ERR_IO, BNF_ERR_CONFIG with file, line and
- * column, the key and what would be valid; the same status on every rank. */
-bnf_status bnf_job_load(const bnf_comm *comm, const bnf_recipe *const *recipes, const char *path, const char *const *overrides,
-                        int n_overrides, bnf_job **job);
+ * overrides: "key=value". [out] job owned, release with bnf_job_destroy. Errors: BNF_ERR_IO, BNF_ERR_CONFIG with
+ * file, line and column, the key and what would be valid; the same status on every rank. */
+bnf_status bnf_job_load(const bnf_comm *comm, const bnf_recipe *const *recipes, const char *path,
+                        const char *const *overrides, int n_overrides, bnf_job **job);
 void bnf_job_destroy(bnf_job *job);
 
 /* Every key of every recipe with its meaning. */
 bnf_status bnf_job_help(const bnf_recipe *const *recipes, bnf_buf *text);
 
-/* The resolved configuration as YAML; `results_only`: without the section `run`, so that two jobs with equal text give equal weights. */
+/* The resolved configuration as YAML; `results_only`: without the section `run`, so that two jobs with equal text
+ * give equal weights. */
 bnf_status bnf_job_dump(const bnf_job *job, bool results_only, bnf_buf *text);
 
 #endif

@@ -10,23 +10,26 @@
 #include <string.h>
 #include <unistd.h>
 
-/* One output per class; one alone tells two classes apart. A set may have fewer classes than the network, e.g. in a part of it. */
+/* One output per class; one alone tells two classes apart. A set may have fewer classes than the network, e.g. in a
+ * part of it. */
 static bnf_status check_outputs(bnf_builder *b, const bnf_model *model, const bnf_dataset_info *data)
 {
     int64_t outputs = bnf_desc_cols(bnf_val_desc(b, model->values.logits));
     if (outputs >= data->classes || (outputs == 1 && data->classes == 2))
         return BNF_OK;
-    return bnf_fail(BNF_ERR_CONFIG, "the network has %lld outputs, but %s has %lld classes in its %s part", (long long)outputs, data->path,
-                    (long long)data->classes, data->name);
+    return bnf_fail(BNF_ERR_CONFIG, "the network has %lld outputs, but %s has %lld classes in its %s part",
+                    (long long)outputs, data->path, (long long)data->classes, data->name);
 }
 
-bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dataset_info *data, int64_t batch, int64_t leaves,
-                           bool training, bnf_model *model) {
+bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dataset_info *data, int64_t batch,
+                           int64_t leaves, bool training, bnf_model *model)
+{
     BNF_ASSERT(batch % leaves == 0);
     *model = (bnf_model){.input_grad = BNF_NONE};
     bnf_dtype real = bnf_params_real(params);
     int64_t n = batch / leaves;
-    bnf_desc xd = bnf_desc_4d(real, n, data->h, data->w, data->c), yd = bnf_desc_1d(BNF_I32, n), wd = bnf_desc_1d(real, n);
+    bnf_desc xd = bnf_desc_4d(real, n, data->h, data->w, data->c), yd = bnf_desc_1d(BNF_I32, n),
+             wd = bnf_desc_1d(real, n);
     bnf_desc one = bnf_desc_1d(real, 1);
     BNF_TRY(bnf_graph_create(params, leaves, training, &model->graph));
     bnf_builder *b = bnf_graph_builder(model->graph);
@@ -34,7 +37,12 @@ bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dat
     model->labels = bnf_graph_input(model->graph, "labels", &yd);
     model->weight = bnf_graph_input(model->graph, "weight", &wd);
     model->count = bnf_graph_knob(model->graph, "count", &one);
-    bnf_scope scope = {.params = params, .graph = model->graph, .b = b, .weight = model->weight, .count = model->count, .training = training};
+    bnf_scope scope = {.params = params,
+                       .graph = model->graph,
+                       .b = b,
+                       .weight = model->weight,
+                       .count = model->count,
+                       .training = training};
     job->recipe->build(job->settings, &scope, model->x, model->labels, data->classes, &model->values);
     model->accuracy = bnf_nn_batch_mean(&scope, bnf_correct(b, model->values.logits, model->labels));
     BNF_TRY(bnf_graph_status(model->graph));
@@ -42,14 +50,16 @@ bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dat
     return training ? bnf_graph_minimize(model->graph, model->values.loss) : BNF_OK;
 }
 
-bnf_status bnf_model_want_input_gradient(bnf_model *model, bnf_val scalar) {
+bnf_status bnf_model_want_input_gradient(bnf_model *model, bnf_val scalar)
+{
     BNF_TRY(bnf_graph_gradient(model->graph, scalar, &model->x, 1, &model->input_grad));
     if (!bnf_val_ok(model->input_grad))
         return bnf_fail(BNF_ERR_ARG, "the network does not depend on its input");
     return BNF_OK;
 }
 
-bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *comm, int threads, const int *owner) {
+bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *comm, int threads, const int *owner)
+{
     bnf_val keep[4 + BNF_MODEL_MAX_METRICS];
     int n = 0;
     keep[n++] = model->values.logits;
@@ -60,12 +70,19 @@ bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *
     if (bnf_val_ok(model->input_grad))
         keep[n++] = model->input_grad;
     const char *eager = getenv("BNF_EAGER");
-    bnf_plan_config cfg = {.comm = comm, .threads = threads, .owner = owner, .reference = job->run.reference,
-                           .eager = job->run.eager || (eager && strcmp(eager, "1") == 0), .profile = model->profile, .hold_states = true, .seed = (uint64_t)job->seed};
+    bnf_plan_config cfg = {.comm = comm,
+                           .threads = threads,
+                           .owner = owner,
+                           .reference = job->run.reference,
+                           .eager = job->run.eager || (eager && strcmp(eager, "1") == 0),
+                           .profile = model->profile,
+                           .hold_states = true,
+                           .seed = (uint64_t)job->seed};
     return bnf_plan_create(&cfg, model->graph, keep, n, &model->plan);
 }
 
-bnf_status bnf_model_run(bnf_model *model, const bnf_batch *batch, int64_t step) {
+bnf_status bnf_model_run(bnf_model *model, const bnf_batch *batch, int64_t step)
+{
     float count = (float)batch->valid;
     BNF_TRY(bnf_plan_bind(model->plan, model->x, batch->x));
     BNF_TRY(bnf_plan_bind(model->plan, model->labels, batch->labels));
@@ -74,17 +91,20 @@ bnf_status bnf_model_run(bnf_model *model, const bnf_batch *batch, int64_t step)
     return bnf_plan_run(model->plan, step);
 }
 
-double bnf_model_scalar(const bnf_model *model, bnf_val v) {
+double bnf_model_scalar(const bnf_model *model, bnf_val v)
+{
     return *(const float *)bnf_plan_output(model->plan, v);
 }
 
-void bnf_model_release(bnf_model *model) {
+void bnf_model_release(bnf_model *model)
+{
     bnf_plan_destroy(model->plan);
     bnf_graph_destroy(model->graph);
     *model = (bnf_model){0};
 }
 
-int bnf_job_threads(const bnf_job *job, const bnf_comm *comm) {
+int bnf_job_threads(const bnf_job *job, const bnf_comm *comm)
+{
     if (job->run.threads > 0)
         return (int)job->run.threads;
     const char *env = getenv("OMP_NUM_THREADS");
@@ -98,16 +118,22 @@ int bnf_job_threads(const bnf_job *job, const bnf_comm *comm) {
     return processors / here > 0 ? processors / here : 1;
 }
 
-bnf_status bnf_job_loader(const bnf_job *job, const bnf_comm *comm, bnf_dataset *dataset, int64_t batch, int64_t leaves, bool training,
-                          bnf_loader **loader) {
+bnf_status bnf_job_loader(const bnf_job *job, const bnf_comm *comm, bnf_dataset *dataset, int64_t batch, int64_t leaves,
+                          bool training, bnf_loader **loader)
+{
     const bnf_data_settings *d = &job->data;
     int32_t lo, hi;
     if (bnf_comm_size(comm) > leaves)
-        return bnf_fail(BNF_ERR_CONFIG, "%d ranks but only %lld leaves: start at most %lld ranks or raise data.leaves", bnf_comm_size(comm),
-                        (long long)leaves, (long long)leaves);
+        return bnf_fail(BNF_ERR_CONFIG, "%d ranks but only %lld leaves: start at most %lld ranks or raise data.leaves",
+                        bnf_comm_size(comm), (long long)leaves, (long long)leaves);
     bnf_tree_range((int32_t)leaves, bnf_comm_size(comm), bnf_comm_rank(comm), &lo, &hi);
-    bnf_loader_config c = {.seed = (uint64_t)job->seed, .batch = batch, .leaves = leaves, .leaf_lo = lo, .leaf_hi = hi,
-                           .prefetch = (int)d->prefetch, .hold_bytes = BNF_LOADER_HOLD_DEFAULT,
+    bnf_loader_config c = {.seed = (uint64_t)job->seed,
+                           .batch = batch,
+                           .leaves = leaves,
+                           .leaf_lo = lo,
+                           .leaf_hi = hi,
+                           .prefetch = (int)d->prefetch,
+                           .hold_bytes = BNF_LOADER_HOLD_DEFAULT,
                            .normalise = {(bnf_normalise_mode)d->normalise, d->scale, d->shift}};
     if (training) {
         c.shuffle = d->shuffle;

@@ -10,14 +10,15 @@ typedef struct bnf_model {
     bnf_plan *plan;
     bnf_val x, labels, weight, count;
     bnf_model_values values;
-    bool profile;        /* set before bnf_model_plan: count time per operation */
-    bnf_val accuracy;    /* batch-level [1]: share of samples whose first largest logit is the label's */
-    bnf_val input_grad;  /* leaf-level, like x: gradient asked for by bnf_model_want_input_gradient, else BNF_NONE */
+    bool profile;       /* set before bnf_model_plan: count time per operation */
+    bnf_val accuracy;   /* batch-level [1]: share of samples whose first largest logit is the label's */
+    bnf_val input_grad; /* leaf-level, like x: gradient asked for by bnf_model_want_input_gradient, else BNF_NONE */
 } bnf_model;
 
-/* Builds the graph; parameters that the store lacks are added to it. Not collective. `batch` samples in `leaves` leaves. */
-bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dataset_info *data, int64_t batch, int64_t leaves,
-                           bool training, bnf_model *model);
+/* Builds the graph; parameters that the store lacks are added to it. Not collective. `batch` samples in `leaves`
+ * leaves. */
+bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dataset_info *data, int64_t batch,
+                           int64_t leaves, bool training, bnf_model *model);
 /* After build: the gradient of the sum of `scalar` (leaf-level or batch-level [1]) with respect to x is kept, too. */
 bnf_status bnf_model_want_input_gradient(bnf_model *model, bnf_val scalar);
 /* Compiles; the model then computes. comm borrowed. */
@@ -31,8 +32,9 @@ void bnf_model_release(bnf_model *model);
 
 /* Threads of this rank: run.threads, or OMP_NUM_THREADS, or this rank's share of the processors it may use. */
 int bnf_job_threads(const bnf_job *job, const bnf_comm *comm);
-/* Loader for a split, for this rank's leaves. `training`: shuffled and augmented as configured; else in order, with the tail. */
-bnf_status bnf_job_loader(const bnf_job *job, const bnf_comm *comm, bnf_dataset *dataset, int64_t batch, int64_t leaves, bool training,
-                          bnf_loader **loader);
+/* Loader for a split, for this rank's leaves. `training`: shuffled and augmented as configured; else in order, with
+ * the tail. */
+bnf_status bnf_job_loader(const bnf_job *job, const bnf_comm *comm, bnf_dataset *dataset, int64_t batch, int64_t leaves,
+                          bool training, bnf_loader **loader);
 
 #endif

@@ -1,8 +1,8 @@
 /* train/npz.h - arrays in NumPy's .npz format: an archive (ZIP, entries stored without compression) of .npy files
  * (format 1.0), which numpy.load opens.
  *
- * Equal arrays give equal bytes: all entries bear the date 1980-01-01. Limits of the format without its 64-bit extension:
- * 65535 arrays and 4 GiB in all. */
+ * Equal arrays give equal bytes: all entries bear the date 1980-01-01. Limits of the format without its 64-bit
+ * extension: 65535 arrays and 4 GiB in all. */
 #ifndef BNF_TRAIN_NPZ_H
 #define BNF_TRAIN_NPZ_H
 

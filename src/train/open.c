@@ -9,7 +9,8 @@
 #include <string.h>
 
 /* FOLDER, FOLDER/checkpoints/ckpt-N.h5 -> FOLDER. */
-static bnf_status split_path(bnf_run *run, const char *path) {
+static bnf_status split_path(bnf_run *run, const char *path)
+{
     BNF_TRY(bnf_strdup(path, &run->folder));
     size_t n = strlen(run->folder);
     while (n > 1 && run->folder[n - 1] == '/')
@@ -26,7 +27,8 @@ static bnf_status split_path(bnf_run *run, const char *path) {
     return BNF_OK;
 }
 
-static bnf_status open_data(bnf_run *run) {
+static bnf_status open_data(bnf_run *run)
+{
     const char *file = run->job->data.file;
     BNF_TRY(bnf_dataset_open(file, BNF_TRAIN, &run->train));
     bool has;
@@ -34,7 +36,9 @@ static bnf_status open_data(bnf_run *run) {
     return has ? bnf_dataset_open(file, BNF_TEST, &run->test) : BNF_OK;
 }
 
-static bnf_status fill(bnf_run *run, const bnf_recipe *const *recipes, const char *path, const char *const *overrides, int n_overrides) {
+static bnf_status fill(bnf_run *run, const bnf_recipe *const *recipes, const char *path, const char *const *overrides,
+                       int n_overrides)
+{
     bnf_buf name = {0};
     BNF_TRY(split_path(run, path));
     bnf_status s = bnf_fs_join(&name, run->folder, "config.yaml");
@@ -54,7 +58,8 @@ static bnf_status fill(bnf_run *run, const bnf_recipe *const *recipes, const cha
     bnf_model model = {0};
     s = bnf_params_create(BNF_F32, &run->params);
     if (s == BNF_OK)
-        s = bnf_model_build(run->job, run->params, bnf_dataset_get_info(run->train), run->job->data.batch, run->job->data.leaves, true, &model);
+        s = bnf_model_build(run->job, run->params, bnf_dataset_get_info(run->train), run->job->data.batch,
+                            run->job->data.leaves, true, &model);
     bnf_model_release(&model); /* it has named the parameters */
     if (s == BNF_OK)
         s = bnf_state_load_params(run->params, run->checkpoint, &run->step);
@@ -63,8 +68,9 @@ static bnf_status fill(bnf_run *run, const bnf_recipe *const *recipes, const cha
     return BNF_OK;
 }
 
-bnf_status bnf_run_open(const bnf_comm *comm, const bnf_recipe *const *recipes, const char *path, const char *const *overrides,
-                        int n_overrides, bnf_run **run) {
+bnf_status bnf_run_open(const bnf_comm *comm, const bnf_recipe *const *recipes, const char *path,
+                        const char *const *overrides, int n_overrides, bnf_run **run)
+{
     bnf_run *r;
     BNF_TRY(bnf_calloc(1, sizeof *r, "run", &r));
     r->comm = comm;
@@ -77,7 +83,8 @@ bnf_status bnf_run_open(const bnf_comm *comm, const bnf_recipe *const *recipes, 
     return BNF_OK;
 }
 
-void bnf_run_close(bnf_run *run) {
+void bnf_run_close(bnf_run *run)
+{
     if (!run)
         return;
     bnf_params_destroy(run->params);
@@ -89,7 +96,9 @@ void bnf_run_close(bnf_run *run) {
     bnf_free(run);
 }
 
-bnf_status bnf_run_dataset(const bnf_run *run, bnf_split split, bnf_dataset **dataset) {
+bnf_status bnf_run_dataset(const bnf_run *run, bnf_split split, bnf_dataset **dataset)
+{
     *dataset = split == BNF_TRAIN ? run->train : run->test;
-    return *dataset ? BNF_OK : bnf_fail(BNF_ERR_FORMAT, "%s has no %s part", run->job->data.file, bnf_split_name(split));
+    return *dataset ? BNF_OK
+                    : bnf_fail(BNF_ERR_FORMAT, "%s has no %s part", run->job->data.file, bnf_split_name(split));
 }

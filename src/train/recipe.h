@@ -14,9 +14,9 @@ struct bnf_run;
 
 /* What a recipe emits for one batch of labelled images. */
 typedef struct bnf_model_values {
-    bnf_val logits;  /* leaf-level [N,C] */
-    bnf_val loss;    /* batch-level [1]: mean over the samples that count */
-    int n_metrics;   /* further batch-level scalars [1], means over the samples that count */
+    bnf_val logits; /* leaf-level [N,C] */
+    bnf_val loss;   /* batch-level [1]: mean over the samples that count */
+    int n_metrics;  /* further batch-level scalars [1], means over the samples that count */
     struct {
         const char *name;
         bnf_val value;
@@ -31,9 +31,10 @@ typedef struct bnf_recipe {
     /* Checks combinations of settings that the tables cannot. Errors: BNF_ERR_CONFIG naming the keys. */
     bnf_status (*check)(const void *settings);
     /* Emits network and loss into `scope`: x[N,H,W,C] R, labels i32 [N]. Errors stick in the graph. */
-    void (*build)(const void *settings, bnf_scope *scope, bnf_val x, bnf_val labels, int64_t classes, bnf_model_values *values);
-    /* `banff certify`, `banff attack`: collective; results as lines of text for the user and files in the run folder. NULL: the recipe has none.
-     * options: what the command line gave, "key=value". */
+    void (*build)(const void *settings, bnf_scope *scope, bnf_val x, bnf_val labels, int64_t classes,
+                  bnf_model_values *values);
+    /* `banff certify`, `banff attack`: collective; results as lines of text for the user and files in the run folder.
+     * NULL: the recipe has none. options: what the command line gave, "key=value". */
     bnf_status (*certify)(struct bnf_run *run, const char *const *options, int n_options, bnf_buf *text);
     bnf_status (*attack)(struct bnf_run *run, const char *const *options, int n_options, bnf_buf *text);
     /* Adds the recipe's sections to the run report; collective, html is NULL on all ranks but 0. NULL: nothing to add. */

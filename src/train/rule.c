@@ -5,24 +5,30 @@
 
 #include <math.h>
 
-static const char *state_name(void *self, int i) {
+static const char *state_name(void *self, int i)
+{
     const bnf_rule *r = self;
     return bnf_optim_state_name(&r->settings.rule, i);
 }
 
-static void update(void *self, int param, float *value, const float *grad, float *const *state, int64_t n, double grad_scale,
-                   int64_t step) {
+static void update(void *self, int param, float *value, const float *grad, float *const *state, int64_t n,
+                   double grad_scale, int64_t step)
+{
     const bnf_rule *r = self;
     const bnf_param_setting *p = &r->params[param];
-    bnf_optim_update(&r->settings.rule, value, grad, state, n, bnf_rule_lr(r, step) * p->lr_scale, p->weight_decay, grad_scale, step + 1);
+    bnf_optim_update(&r->settings.rule, value, grad, state, n, bnf_rule_lr(r, step) * p->lr_scale, p->weight_decay,
+                     grad_scale, step + 1);
 }
 
-static double clip(void *self, double total_sumsq) {
+static double clip(void *self, double total_sumsq)
+{
     const bnf_rule *r = self;
     return bnf_optim_clip_scale(total_sumsq, r->settings.clip_norm);
 }
 
-bnf_status bnf_rule_create(const bnf_optim_config *config, const bnf_params *params, int64_t per_epoch, int64_t total, bnf_rule *rule) {
+bnf_status bnf_rule_create(const bnf_optim_config *config, const bnf_params *params, int64_t per_epoch, int64_t total,
+                           bnf_rule *rule)
+{
     *rule = (bnf_rule){.per_epoch = per_epoch, .total = total};
     BNF_TRY(bnf_optim_config_settings(config, &rule->settings));
     int n = bnf_params_count(params);
@@ -30,19 +36,25 @@ bnf_status bnf_rule_create(const bnf_optim_config *config, const bnf_params *par
     for (int i = 0; i < n; i++) {
         const bnf_param_info *info = bnf_params_info(params, i);
         double decay = info->decay ? rule->settings.weight_decay : 0;
-        BNF_TRY(bnf_param_group_resolve(rule->settings.groups, rule->settings.group_count, info->name, rule->settings.schedule.lr, decay,
-                                        &rule->params[i]));
+        BNF_TRY(bnf_param_group_resolve(rule->settings.groups, rule->settings.group_count, info->name,
+                                        rule->settings.schedule.lr, decay, &rule->params[i]));
     }
-    rule->rule = (bnf_update_rule){.self = rule, .n_states = bnf_optim_state_count(&rule->settings.rule), .state_name = state_name,
-                                   .update = update, .sumsq = bnf_optim_sumsq, .clip = clip};
+    rule->rule = (bnf_update_rule){.self = rule,
+                                   .n_states = bnf_optim_state_count(&rule->settings.rule),
+                                   .state_name = state_name,
+                                   .update = update,
+                                   .sumsq = bnf_optim_sumsq,
+                                   .clip = clip};
     return BNF_OK;
 }
 
-void bnf_rule_release(bnf_rule *rule) {
+void bnf_rule_release(bnf_rule *rule)
+{
     bnf_free(rule->params);
     *rule = (bnf_rule){0};
 }
 
-double bnf_rule_lr(const bnf_rule *rule, int64_t step) {
+double bnf_rule_lr(const bnf_rule *rule, int64_t step)
+{
     return bnf_schedule_lr(&rule->settings.schedule, step < 0 ? 0 : step, rule->per_epoch, rule->total);
 }

@@ -13,7 +13,8 @@ typedef struct bnf_rule {
 } bnf_rule;
 
 /* config is borrowed. A parameter whose info says no decay gets none unless a group sets it. Errors: BNF_ERR_CONFIG. */
-bnf_status bnf_rule_create(const bnf_optim_config *config, const bnf_params *params, int64_t per_epoch, int64_t total, bnf_rule *rule);
+bnf_status bnf_rule_create(const bnf_optim_config *config, const bnf_params *params, int64_t per_epoch, int64_t total,
+                           bnf_rule *rule);
 void bnf_rule_release(bnf_rule *rule);
 /* The common learning rate of update number `step`, from 0. */
 double bnf_rule_lr(const bnf_rule *rule, int64_t step);

@@ -20,17 +20,19 @@ typedef struct bnf_train_options {
 } bnf_train_options;
 
 typedef struct bnf_train_result {
-    int64_t step, skipped;          /* finished steps; updates left out as not finite */
-    double loss, accuracy;          /* of the last epoch's training batches */
+    int64_t step, skipped;           /* finished steps; updates left out as not finite */
+    double loss, accuracy;           /* of the last epoch's training batches */
     double test_loss, test_accuracy; /* NaN without a test part */
-    char weights[17];               /* bnf_state_hash */
+    char weights[17];                /* bnf_state_hash */
     double seconds, samples_per_second;
-    bool interrupted;               /* SIGINT, SIGTERM or SIGUSR1: a checkpoint was written */
+    bool interrupted; /* SIGINT, SIGTERM or SIGUSR1: a checkpoint was written */
 } bnf_train_result;
 
-/* Trains. Collective. Errors: BNF_ERR_CONFIG (the folder has a run and neither resume nor overwrite was asked; ranks, leaves), BNF_ERR_IO,
- * BNF_ERR_FORMAT, BNF_ERR_NUMERIC (a loss that is not finite: names step; the last checkpoint stands). All ranks return the same. */
-bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_train_options *options, bnf_train_result *result);
+/* Trains. Collective. Errors: BNF_ERR_CONFIG (the folder has a run and neither resume nor overwrite was asked; ranks,
+ * leaves), BNF_ERR_IO, BNF_ERR_FORMAT, BNF_ERR_NUMERIC (a loss that is not finite: names step; the last checkpoint
+ * stands). All ranks return the same. */
+bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_train_options *options,
+                         bnf_train_result *result);
 
 /* A trained network, opened for evaluation. */
 typedef struct bnf_run {
@@ -39,14 +41,15 @@ typedef struct bnf_run {
     char *folder, *checkpoint;
     int threads;
     int64_t step;
-    bnf_params *params;   /* effective weights */
+    bnf_params *params;        /* effective weights */
     bnf_dataset *train, *test; /* test NULL if the file has none */
     char weights[17];
 } bnf_run;
 
-/* Opens FOLDER (or a checkpoint file inside it: then exactly that one). Collective. [out] run owned, release with bnf_run_close. */
-bnf_status bnf_run_open(const bnf_comm *comm, const bnf_recipe *const *recipes, const char *path, const char *const *overrides,
-                        int n_overrides, bnf_run **run);
+/* Opens FOLDER (or a checkpoint file inside it: then exactly that one). Collective. [out] run owned, release with
+ * bnf_run_close. */
+bnf_status bnf_run_open(const bnf_comm *comm, const bnf_recipe *const *recipes, const char *path,
+                        const char *const *overrides, int n_overrides, bnf_run **run);
 void bnf_run_close(bnf_run *run);
 
 /* The split's dataset. Errors: BNF_ERR_FORMAT if the file has no such split. */
@@ -61,12 +64,14 @@ typedef struct bnf_eval_result {
 /* Called on every rank for each batch, after the model ran: e.g. to look at logits. */
 typedef bnf_status (*bnf_eval_visit)(void *self, const bnf_model *model, const bnf_batch *batch);
 
-/* Runs `model` (built for evaluation, planned) over a loader's whole epoch. Collective; the same result on every rank and for any number of
- * them. visit may be NULL. limit: samples at most, 0 = all (whole batches are run). */
-bnf_status bnf_evaluate(bnf_model *model, const bnf_comm *comm, bnf_loader *loader, int64_t limit, bnf_eval_visit visit, void *self,
-                        bnf_eval_result *result);
+/* Runs `model` (built for evaluation, planned) over a loader's whole epoch. Collective; the same result on every rank
+ * and for any number of them. visit may be NULL. limit: samples at most, 0 = all (whole batches are run). */
+bnf_status bnf_evaluate(bnf_model *model, const bnf_comm *comm, bnf_loader *loader, int64_t limit, bnf_eval_visit visit,
+                        void *self, bnf_eval_result *result);
 
-/* Network outputs for a split on every rank: logits[samples, classes] f32, in the order of the file. Collective. [out] logits owned (bnf_free). */
-bnf_status bnf_run_logits(bnf_run *run, bnf_split split, int64_t limit, float **logits, int64_t *samples, bnf_eval_result *result);
+/* Network outputs for a split on every rank: logits[samples, classes] f32, in the order of the file. Collective.
+ * [out] logits owned (bnf_free). */
+bnf_status bnf_run_logits(bnf_run *run, bnf_split split, int64_t limit, float **logits, int64_t *samples,
+                          bnf_eval_result *result);
 
 #endif

@@ -15,12 +15,15 @@ typedef struct line {
     int64_t n;
 } line;
 
-static bnf_status series(const bnf_metrics_log *log, const char *kind, const char *name, line *l) {
+static bnf_status series(const bnf_metrics_log *log, const char *kind, const char *name, line *l)
+{
     return bnf_metrics_series(log, kind, name, &l->x, &l->y, &l->n);
 }
 
 /* Training and test values of one quantity over steps. */
-static bnf_status add_curve(bnf_html *html, const bnf_metrics_log *log, const char *title, const char *name, bool percent, bool log_axis) {
+static bnf_status add_curve(bnf_html *html, const bnf_metrics_log *log, const char *title, const char *name,
+                            bool percent, bool log_axis)
+{
     line lines[2] = {{0}};
     bnf_status s = series(log, "train", name, &lines[0]);
     if (s == BNF_OK)
@@ -30,9 +33,16 @@ static bnf_status add_curve(bnf_html *html, const bnf_metrics_log *log, const ch
         int n = 0;
         for (int i = 0; i < 2; i++)
             if (lines[i].n > 0)
-                both[n++] = (bnf_html_series){.name = i ? "test" : "training", .x = lines[i].x, .y = lines[i].y, .count = lines[i].n, .markers = i};
-        bnf_html_chart_add(html, &(bnf_html_chart){.title = title, .x = {.label = "step"}, .y = {.percent = percent, .log = log_axis},
-                                                   .series = both, .series_count = n});
+                both[n++] = (bnf_html_series){.name = i ? "test" : "training",
+                                              .x = lines[i].x,
+                                              .y = lines[i].y,
+                                              .count = lines[i].n,
+                                              .markers = i};
+        bnf_html_chart_add(html, &(bnf_html_chart){.title = title,
+                                                   .x = {.label = "step"},
+                                                   .y = {.percent = percent, .log = log_axis},
+                                                   .series = both,
+                                                   .series_count = n});
     }
     for (int i = 0; i < 2; i++) {
         bnf_free(lines[i].x);
@@ -41,7 +51,8 @@ static bnf_status add_curve(bnf_html *html, const bnf_metrics_log *log, const ch
     return s;
 }
 
-static bnf_status add_curves(const bnf_run *run, bnf_html *html) {
+static bnf_status add_curves(const bnf_run *run, bnf_html *html)
+{
     char *path;
     bnf_metrics_log *log;
     BNF_TRY(bnf_folder_path(run->job, "metrics.jsonl", &path));
@@ -68,12 +79,13 @@ static bnf_status add_curves(const bnf_run *run, bnf_html *html) {
     return s;
 }
 
-static void add_facts(const bnf_run *run, bnf_html *html) {
+static void add_facts(const bnf_run *run, bnf_html *html)
+{
     const bnf_dataset_info *d = bnf_dataset_get_info(run->train);
     bnf_html_fact(html, "Data set", "%s (%s)", d->path, d->source);
-    bnf_html_fact(html, "Images", "%lld for training, %lld for testing; %lld x %lld x %lld; %lld classes", (long long)d->count,
-                  (long long)(run->test ? bnf_dataset_get_info(run->test)->count : 0), (long long)d->h, (long long)d->w, (long long)d->c,
-                  (long long)d->classes);
+    bnf_html_fact(html, "Images", "%lld for training, %lld for testing; %lld x %lld x %lld; %lld classes",
+                  (long long)d->count, (long long)(run->test ? bnf_dataset_get_info(run->test)->count : 0),
+                  (long long)d->h, (long long)d->w, (long long)d->c, (long long)d->classes);
     bnf_html_fact(html, "Recipe", "%s: %s", run->job->recipe->name, run->job->recipe->summary);
     bnf_html_fact(html, "Trainable parameters", "%lld", (long long)bnf_params_elements(run->params, true));
     bnf_html_fact(html, "Step", "%lld", (long long)run->step);
@@ -82,7 +94,8 @@ static void add_facts(const bnf_run *run, bnf_html *html) {
     bnf_html_fact(html, "banff", "%s", bnf_version());
 }
 
-static bnf_status add_config(const bnf_run *run, bnf_html *html) {
+static bnf_status add_config(const bnf_run *run, bnf_html *html)
+{
     bnf_buf text = {0};
     bnf_status s = bnf_job_dump(run->job, false, &text);
     bnf_html_section(html, "Configuration");
@@ -91,7 +104,8 @@ static bnf_status add_config(const bnf_run *run, bnf_html *html) {
     return s;
 }
 
-bnf_status bnf_run_report(bnf_run *run, char **path) {
+bnf_status bnf_run_report(bnf_run *run, char **path)
+{
     bnf_html *html = NULL;
     bnf_status s = BNF_OK;
     *path = NULL;

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static bnf_status add_array(bnf_updater *updater, bnf_ckpt_writer *writer, const bnf_param_info *info, int param, int array, void *buffer) {
+static bnf_status add_array(bnf_updater *updater, bnf_ckpt_writer *writer, const bnf_param_info *info, int param,
+                            int array, void *buffer)
+{
     const char *what;
     bnf_dtype dtype;
     int64_t count;
@@ -21,18 +23,21 @@ static bnf_status add_array(bnf_updater *updater, bnf_ckpt_writer *writer, const
         return BNF_OK;
     snprintf(name, sizeof name, "owner/%s/%s", info->name, what);
     bool shaped = count == bnf_desc_count(&info->desc);
-    return bnf_ckpt_writer_add(writer, name, dtype, shaped ? info->desc.ndim : 1, shaped ? info->desc.dim : &count, buffer);
+    return bnf_ckpt_writer_add(writer, name, dtype, shaped ? info->desc.ndim : 1, shaped ? info->desc.dim : &count,
+                               buffer);
 }
 
-/* Everything of one parameter; `writer` on rank 0 only. The first array (raw) is left out where it is the effective weight. After a failure the
- * gathers go on, or the other ranks would wait. */
-static bnf_status add_param(bnf_params *params, bnf_updater *updater, bnf_ckpt_writer *writer, int i, void *buffer) {
+/* Everything of one parameter; `writer` on rank 0 only. The first array (raw) is left out where it is the effective
+ * weight. After a failure the gathers go on, or the other ranks would wait. */
+static bnf_status add_param(bnf_params *params, bnf_updater *updater, bnf_ckpt_writer *writer, int i, void *buffer)
+{
     const bnf_param_info *info = bnf_params_info(params, i);
     char name[192];
     snprintf(name, sizeof name, "params/%s", info->name);
     bnf_status first = BNF_OK;
     if (writer)
-        first = bnf_ckpt_writer_add(writer, name, info->desc.dtype, info->desc.ndim, info->desc.dim, bnf_params_value(params, i));
+        first = bnf_ckpt_writer_add(writer, name, info->desc.dtype, info->desc.ndim, info->desc.dim,
+                                    bnf_params_value(params, i));
     for (int a = info->reparam.make ? 0 : 1; a < bnf_updater_arrays(updater, i); a++) {
         bnf_status s = add_array(updater, first == BNF_OK ? writer : NULL, info, i, a, buffer);
         first = first == BNF_OK ? s : first;
@@ -40,7 +45,8 @@ static bnf_status add_param(bnf_params *params, bnf_updater *updater, bnf_ckpt_w
     return first;
 }
 
-static size_t largest_array(bnf_params *params, const bnf_updater *updater) {
+static size_t largest_array(bnf_params *params, const bnf_updater *updater)
+{
     size_t most = 0;
     for (int i = 0; i < bnf_params_count(params); i++)
         for (int a = 0; a < bnf_updater_arrays(updater, i); a++) {
@@ -55,15 +61,17 @@ static size_t largest_array(bnf_params *params, const bnf_updater *updater) {
 }
 
 /* One line that tells two data sets apart. */
-static bnf_status describe_data(const bnf_dataset_info *d, bnf_buf *text) {
-    bnf_buf_printf(text, "%lld %s images of %lld x %lld x %lld, %lld classes", (long long)d->count, bnf_dtype_name(d->dtype), (long long)d->h,
-                   (long long)d->w, (long long)d->c, (long long)d->classes);
+static bnf_status describe_data(const bnf_dataset_info *d, bnf_buf *text)
+{
+    bnf_buf_printf(text, "%lld %s images of %lld x %lld x %lld, %lld classes", (long long)d->count,
+                   bnf_dtype_name(d->dtype), (long long)d->h, (long long)d->w, (long long)d->c, (long long)d->classes);
     if (d->checksum[0])
         bnf_buf_printf(text, ", checksum %s", d->checksum);
     return text->status;
 }
 
-static bnf_status add_attributes(const bnf_state *state, bnf_ckpt_writer *writer) {
+static bnf_status add_attributes(const bnf_state *state, bnf_ckpt_writer *writer)
+{
     bnf_buf config = {0}, data = {0};
     char hash[17];
     bnf_status s = bnf_job_dump(state->job, true, &config);
@@ -86,7 +94,8 @@ static bnf_status add_attributes(const bnf_state *state, bnf_ckpt_writer *writer
 }
 
 /* The writer's part takes place on rank 0; a failure of it may not keep others from their part of the gathers. */
-static bnf_status save_all(const bnf_state *state, bnf_ckpt_writer *writer, void *buffer) {
+static bnf_status save_all(const bnf_state *state, bnf_ckpt_writer *writer, void *buffer)
+{
     bnf_status first = BNF_OK;
     for (int i = 0; i < bnf_params_count(state->params); i++) {
         bnf_status s = add_param(state->params, state->updater, first == BNF_OK ? writer : NULL, i, buffer);
@@ -101,7 +110,8 @@ static bnf_status save_all(const bnf_state *state, bnf_ckpt_writer *writer, void
     return bnf_ckpt_writer_commit(writer);
 }
 
-bnf_status bnf_state_save(const bnf_state *state, const char *folder, int64_t step) {
+bnf_status bnf_state_save(const bnf_state *state, const char *folder, int64_t step)
+{
     bnf_ckpt_writer *writer = NULL;
     void *buffer = NULL;
     bnf_status s = bnf_alloc(largest_array(state->params, state->updater), "checkpoint", &buffer);
@@ -121,7 +131,8 @@ bnf_status bnf_state_save(const bnf_state *state, const char *folder, int64_t st
     return s;
 }
 
-bnf_status bnf_state_find(const bnf_comm *comm, const char *folder, char **path) {
+bnf_status bnf_state_find(const bnf_comm *comm, const char *folder, char **path)
+{
     char *found = NULL;
     bnf_buf refused = {0};
     int64_t size = 0;
@@ -151,7 +162,8 @@ bnf_status bnf_state_find(const bnf_comm *comm, const char *folder, char **path)
 }
 
 /* First line in which two texts differ. */
-static void first_difference(const char *a, const char *b, int *na, int *nb, const char **la, const char **lb) {
+static void first_difference(const char *a, const char *b, int *na, int *nb, const char **la, const char **lb)
+{
     while (*a && *b) {
         const char *ea = strchrnul(a, '\n'), *eb = strchrnul(b, '\n');
         if (ea - a != eb - b || memcmp(a, b, (size_t)(ea - a)) != 0)
@@ -165,7 +177,8 @@ static void first_difference(const char *a, const char *b, int *na, int *nb, con
     *nb = (int)(strchrnul(b, '\n') - b);
 }
 
-static bnf_status check_config(const bnf_job *job, bnf_ckpt_reader *reader, const char *path) {
+static bnf_status check_config(const bnf_job *job, bnf_ckpt_reader *reader, const char *path)
+{
     bnf_buf now = {0};
     char *then = NULL;
     bnf_status s = bnf_job_dump(job, true, &now);
@@ -175,27 +188,32 @@ static bnf_status check_config(const bnf_job *job, bnf_ckpt_reader *reader, cons
         const char *a, *b;
         int na, nb;
         first_difference(then, bnf_buf_text(&now), &na, &nb, &a, &b);
-        s = bnf_fail(BNF_ERR_CONFIG, "%s was written with another configuration: it has '%.*s', now it is '%.*s'", path, na, a, nb, b);
+        s = bnf_fail(BNF_ERR_CONFIG, "%s was written with another configuration: it has '%.*s', now it is '%.*s'", path,
+                     na, a, nb, b);
     }
     bnf_buf_release(&now);
     bnf_free(then);
     return s;
 }
 
-static bnf_status check_data(const bnf_dataset_info *data, bnf_ckpt_reader *reader, const char *path) {
+static bnf_status check_data(const bnf_dataset_info *data, bnf_ckpt_reader *reader, const char *path)
+{
     bnf_buf now = {0};
     char *then = NULL;
     bnf_status s = describe_data(data, &now);
     if (s == BNF_OK)
         s = bnf_ckpt_reader_attr_str(reader, "data", &then);
     if (s == BNF_OK && strcmp(then, bnf_buf_text(&now)) != 0)
-        s = bnf_fail(BNF_ERR_CONFIG, "%s was written with other data: %s; now %s holds %s", path, then, data->path, bnf_buf_text(&now));
+        s = bnf_fail(BNF_ERR_CONFIG, "%s was written with other data: %s; now %s holds %s", path, then, data->path,
+                     bnf_buf_text(&now));
     bnf_buf_release(&now);
     bnf_free(then);
     return s;
 }
 
-static bnf_status read_owner_array(bnf_params *params, bnf_updater *updater, bnf_ckpt_reader *reader, int i, int a, void *buffer) {
+static bnf_status read_owner_array(bnf_params *params, bnf_updater *updater, bnf_ckpt_reader *reader, int i, int a,
+                                   void *buffer)
+{
     const bnf_param_info *info = bnf_params_info(params, i);
     const char *what;
     bnf_dtype dtype;
@@ -204,22 +222,26 @@ static bnf_status read_owner_array(bnf_params *params, bnf_updater *updater, bnf
     bnf_updater_array_info(updater, i, a, &what, &dtype, &count);
     snprintf(name, sizeof name, "owner/%s/%s", info->name, what);
     bool shaped = count == bnf_desc_count(&info->desc);
-    BNF_TRY(bnf_ckpt_reader_read(reader, name, dtype, shaped ? info->desc.ndim : 1, shaped ? info->desc.dim : &count, buffer));
+    BNF_TRY(bnf_ckpt_reader_read(reader, name, dtype, shaped ? info->desc.ndim : 1, shaped ? info->desc.dim : &count,
+                                 buffer));
     return bnf_updater_put(updater, i, a, buffer);
 }
 
-static bnf_status read_params(bnf_params *params, bnf_ckpt_reader *reader) {
+static bnf_status read_params(bnf_params *params, bnf_ckpt_reader *reader)
+{
     for (int i = 0; i < bnf_params_count(params); i++) {
         const bnf_param_info *info = bnf_params_info(params, i);
         char name[192];
         snprintf(name, sizeof name, "params/%s", info->name);
-        BNF_TRY(bnf_ckpt_reader_read(reader, name, info->desc.dtype, info->desc.ndim, info->desc.dim, bnf_params_value(params, i)));
+        BNF_TRY(bnf_ckpt_reader_read(reader, name, info->desc.dtype, info->desc.ndim, info->desc.dim,
+                                     bnf_params_value(params, i)));
     }
     bnf_params_touch(params);
     return BNF_OK;
 }
 
-static bnf_status read_all(const bnf_state *state, bnf_ckpt_reader *reader, const char *path) {
+static bnf_status read_all(const bnf_state *state, bnf_ckpt_reader *reader, const char *path)
+{
     bnf_params *params = state->params;
     bnf_updater *updater = state->updater;
     void *buffer;
@@ -230,13 +252,15 @@ static bnf_status read_all(const bnf_state *state, bnf_ckpt_reader *reader, cons
     BNF_TRY(bnf_alloc(largest_array(params, updater), "checkpoint", &buffer));
     bnf_status s = BNF_OK;
     for (int i = 0; i < bnf_params_count(params) && s == BNF_OK; i++)
-        for (int a = bnf_params_info(params, i)->reparam.make ? 0 : 1; a < bnf_updater_arrays(updater, i) && s == BNF_OK; a++)
+        for (int a = bnf_params_info(params, i)->reparam.make ? 0 : 1;
+             a < bnf_updater_arrays(updater, i) && s == BNF_OK; a++)
             s = read_owner_array(params, updater, reader, i, a, buffer);
     bnf_free(buffer);
     return s;
 }
 
-bnf_status bnf_state_resume(const bnf_state *state, const char *path, int64_t *step) {
+bnf_status bnf_state_resume(const bnf_state *state, const char *path, int64_t *step)
+{
     bnf_ckpt_reader *reader = NULL;
     char stored[17] = "", now[17];
     bnf_status s = bnf_ckpt_reader_open(path, &reader);
@@ -251,12 +275,14 @@ bnf_status bnf_state_resume(const bnf_state *state, const char *path, int64_t *s
     BNF_TRY(bnf_updater_restore(state->updater));
     bnf_state_hash(state->params, now);
     if (strcmp(stored, now) != 0)
-        s = bnf_fail(BNF_ERR_NUMERIC, "%s: the weights computed here (%s) are not those stored (%s): another CPU type or build?", path, now,
-                     stored);
+        s = bnf_fail(BNF_ERR_NUMERIC,
+                     "%s: the weights computed here (%s) are not those stored (%s): another CPU type or build?", path,
+                     now, stored);
     return bnf_comm_agree(state->comm, s);
 }
 
-bnf_status bnf_state_load_params(bnf_params *params, const char *path, int64_t *step) {
+bnf_status bnf_state_load_params(bnf_params *params, const char *path, int64_t *step)
+{
     bnf_ckpt_reader *reader;
     BNF_TRY(bnf_ckpt_reader_open(path, &reader));
     bnf_status s = read_params(params, reader);
@@ -265,10 +291,12 @@ bnf_status bnf_state_load_params(bnf_params *params, const char *path, int64_t *
     return s;
 }
 
-void bnf_state_hash(bnf_params *params, char *hash) {
+void bnf_state_hash(bnf_params *params, char *hash)
+{
     uint64_t all = 0;
     for (int i = 0; i < bnf_params_count(params); i++) {
-        uint64_t pair[2] = {all, bnf_checksum(bnf_params_value(params, i), bnf_desc_bytes(&bnf_params_info(params, i)->desc))};
+        uint64_t pair[2] = {
+            all, bnf_checksum(bnf_params_value(params, i), bnf_desc_bytes(&bnf_params_info(params, i)->desc))};
         all = bnf_checksum(pair, sizeof pair);
     }
     snprintf(hash, 17, "%016llx", (unsigned long long)all);

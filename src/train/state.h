@@ -23,14 +23,15 @@ typedef struct bnf_state {
     int64_t n_sums;
 } bnf_state;
 
-/* Writes the state after `step` finished steps into `folder` and removes old checkpoints. Collective. Errors: those of ckpt/checkpoint.h, the same
- * on every rank; older checkpoints are intact. */
+/* Writes the state after `step` finished steps into `folder` and removes old checkpoints. Collective. Errors: those
+ * of ckpt/checkpoint.h, the same on every rank; older checkpoints are intact. */
 bnf_status bnf_state_save(const bnf_state *state, const char *folder, int64_t step);
-/* Newest sound checkpoint of a folder, for all ranks; what was refused is logged as a warning. Collective. [out] path owned, NULL if there is none
- * at all. Errors: BNF_ERR_FORMAT if there are some and none is sound. */
+/* Newest sound checkpoint of a folder, for all ranks; what was refused is logged as a warning. Collective. [out] path
+ * owned, NULL if there is none at all. Errors: BNF_ERR_FORMAT if there are some and none is sound. */
 bnf_status bnf_state_find(const bnf_comm *comm, const char *folder, char **path);
-/* Continues from a checkpoint. Collective. Errors: BNF_ERR_CONFIG if the configuration differs in what decides results (names the first line) or
- * the data set is another one, BNF_ERR_FORMAT; BNF_ERR_NUMERIC if this machine computes other effective weights from the raw ones than are stored. */
+/* Continues from a checkpoint. Collective. Errors: BNF_ERR_CONFIG if the configuration differs in what decides
+ * results (names the first line) or the data set is another one, BNF_ERR_FORMAT; BNF_ERR_NUMERIC if this machine
+ * computes other effective weights from the raw ones than are stored. */
 bnf_status bnf_state_resume(const bnf_state *state, const char *path, int64_t *step);
 /* Only params/NAME, for evaluation: not collective, every rank reads. Errors: BNF_ERR_FORMAT naming the parameter. */
 bnf_status bnf_state_load_params(bnf_params *params, const char *path, int64_t *step);

@@ -32,18 +32,19 @@ typedef struct trainer {
     bnf_loader *loader, *test_loader;
     bnf_folder folder;
     bnf_progress *progress;
-    char *checkpoints; /* folder */
+    char *checkpoints;                     /* folder */
     int64_t step, total, per_epoch, saved; /* saved: step of the newest checkpoint, -1 */
     struct {
         tally line, epoch;
-        double skipped; /* steps whose update was left out */
-    } sums;             /* goes into checkpoints: doubles only */
+        double skipped;                          /* steps whose update was left out */
+    } sums;                                      /* goes into checkpoints: doubles only */
     double line_start, stall_before, seconds[4]; /* since the last line: compute, reduce, update, broadcast */
     double grad_norm;
     bnf_train_result *result;
 } trainer;
 
-static bnf_status open_data(trainer *t) {
+static bnf_status open_data(trainer *t)
+{
     const char *file = t->job->data.file;
     bool has;
     BNF_TRY(bnf_dataset_open(file, BNF_TRAIN, &t->train));
@@ -51,7 +52,8 @@ static bnf_status open_data(trainer *t) {
     return has ? bnf_dataset_open(file, BNF_TEST, &t->test) : BNF_OK;
 }
 
-static bnf_status build(trainer *t) {
+static bnf_status build(trainer *t)
+{
     const bnf_data_settings *d = &t->job->data;
     const bnf_dataset_info *info = bnf_dataset_get_info(t->train);
     BNF_TRY(bnf_params_create(BNF_F32, &t->params));
@@ -63,7 +65,8 @@ static bnf_status build(trainer *t) {
     BNF_TRY(bnf_model_plan(&t->model, t->job, t->comm, t->threads, t->owner));
     t->per_epoch = bnf_loader_steps_per_epoch(t->loader);
     if (t->per_epoch < 1)
-        return bnf_fail(BNF_ERR_CONFIG, "%s has fewer samples than data.batch (%lld) and data.drop_tail is set", info->path, (long long)d->batch);
+        return bnf_fail(BNF_ERR_CONFIG, "%s has fewer samples than data.batch (%lld) and data.drop_tail is set",
+                        info->path, (long long)d->batch);
     t->total = t->per_epoch * t->job->train.epochs;
     if (!t->test)
         return BNF_OK;
@@ -72,12 +75,19 @@ static bnf_status build(trainer *t) {
     return bnf_job_loader(t->job, t->comm, t->test, d->batch, d->leaves, false, &t->test_loader);
 }
 
-static bnf_state state_of(trainer *t) {
-    return (bnf_state){.job = t->job, .comm = t->comm, .params = t->params, .updater = t->updater, .data = bnf_dataset_get_info(t->train),
-                       .sums = (double *)&t->sums, .n_sums = (int64_t)(sizeof t->sums / sizeof(double))};
+static bnf_state state_of(trainer *t)
+{
+    return (bnf_state){.job = t->job,
+                       .comm = t->comm,
+                       .params = t->params,
+                       .updater = t->updater,
+                       .data = bnf_dataset_get_info(t->train),
+                       .sums = (double *)&t->sums,
+                       .n_sums = (int64_t)(sizeof t->sums / sizeof(double))};
 }
 
-static bnf_status resume(trainer *t, const bnf_train_options *options) {
+static bnf_status resume(trainer *t, const bnf_train_options *options)
+{
     char *path = NULL;
     bnf_status s = BNF_OK;
     t->saved = -1;
@@ -97,26 +107,35 @@ static bnf_status resume(trainer *t, const bnf_train_options *options) {
 }
 
 /* Rank 0 looks at the folder before anything is computed. */
-static bnf_status check_folder(const trainer *t, const bnf_train_options *options) {
+static bnf_status check_folder(const trainer *t, const bnf_train_options *options)
+{
     if (!t->first || options->resume != BNF_RESUME_NONE || options->overwrite || !bnf_folder_used(t->job))
         return BNF_OK;
-    return bnf_fail(BNF_ERR_CONFIG, "%s holds a run: continue it with --resume auto, replace it with --overwrite, or choose another run.folder",
-                    t->job->run.folder);
+    return bnf_fail(
+        BNF_ERR_CONFIG,
+        "%s holds a run: continue it with --resume auto, replace it with --overwrite, or choose another run.folder",
+        t->job->run.folder);
 }
 
-static bnf_status open_outputs(trainer *t, const bnf_train_options *options) {
+static bnf_status open_outputs(trainer *t, const bnf_train_options *options)
+{
     if (!t->first)
         return BNF_OK;
     if (options->resume == BNF_RESUME_NONE && bnf_folder_used(t->job)) /* asked for; everything else has worked */
         BNF_TRY(bnf_folder_clear(t->job));
     BNF_TRY(bnf_folder_open(t->job, t->saved, &t->folder));
-    bnf_progress_options p = {.out = options->out, .mode = options->out ? (bnf_progress_mode)t->job->run.progress : BNF_PROGRESS_OFF,
-                              .epochs = t->job->train.epochs, .steps_per_epoch = t->per_epoch, .first_step = t->step,
-                              .samples_per_step = t->job->data.batch, .plain_seconds = 30};
+    bnf_progress_options p = {.out = options->out,
+                              .mode = options->out ? (bnf_progress_mode)t->job->run.progress : BNF_PROGRESS_OFF,
+                              .epochs = t->job->train.epochs,
+                              .steps_per_epoch = t->per_epoch,
+                              .first_step = t->step,
+                              .samples_per_step = t->job->data.batch,
+                              .plain_seconds = 30};
     return bnf_progress_create(&p, bnf_clock_seconds(), &t->progress);
 }
 
-static bnf_status prepare(trainer *t, const bnf_train_options *options) {
+static bnf_status prepare(trainer *t, const bnf_train_options *options)
+{
     BNF_TRY(bnf_comm_agree(t->comm, check_folder(t, options)));
     BNF_TRY(bnf_comm_agree(t->comm, open_data(t)));
     BNF_TRY(bnf_comm_agree(t->comm, build(t)));
@@ -131,7 +150,8 @@ static bnf_status prepare(trainer *t, const bnf_train_options *options) {
     return bnf_comm_agree(t->comm, open_outputs(t, options));
 }
 
-static void add(tally *to, const tally *from) {
+static void add(tally *to, const tally *from)
+{
     to->loss += from->loss;
     to->correct += from->correct;
     to->samples += from->samples;
@@ -139,9 +159,11 @@ static void add(tally *to, const tally *from) {
         to->metrics[i] += from->metrics[i];
 }
 
-static void count_step(trainer *t, const bnf_batch *batch) {
+static void count_step(trainer *t, const bnf_batch *batch)
+{
     double n = (double)batch->valid;
-    tally one = {.loss = n * bnf_model_scalar(&t->model, t->model.values.loss), .correct = n * bnf_model_scalar(&t->model, t->model.accuracy),
+    tally one = {.loss = n * bnf_model_scalar(&t->model, t->model.values.loss),
+                 .correct = n * bnf_model_scalar(&t->model, t->model.accuracy),
                  .samples = n};
     for (int i = 0; i < t->model.values.n_metrics; i++)
         one.metrics[i] = n * bnf_model_scalar(&t->model, t->model.values.metrics[i].value);
@@ -149,17 +171,21 @@ static void count_step(trainer *t, const bnf_batch *batch) {
     add(&t->sums.epoch, &one);
 }
 
-static bnf_status not_finite(trainer *t, const char *what) {
+static bnf_status not_finite(trainer *t, const char *what)
+{
     t->sums.skipped++;
     if (t->job->train.nonfinite == BNF_NONFINITE_SKIP) {
         bnf_log_warning("step %lld: %s is not finite; the update is left out", (long long)t->step, what);
         return BNF_OK;
     }
-    return bnf_fail(BNF_ERR_NUMERIC, "step %lld: %s is not finite (train.nonfinite: skip would go on); the last checkpoint is of step %lld",
-                    (long long)t->step, what, (long long)t->saved);
+    return bnf_fail(
+        BNF_ERR_NUMERIC,
+        "step %lld: %s is not finite (train.nonfinite: skip would go on); the last checkpoint is of step %lld",
+        (long long)t->step, what, (long long)t->saved);
 }
 
-static bnf_status one_step(trainer *t) {
+static bnf_status one_step(trainer *t)
+{
     const bnf_batch *batch = NULL;
     bnf_update_stats stats;
     BNF_TRY(bnf_comm_agree(t->comm, bnf_loader_next(t->loader, &batch)));
@@ -181,15 +207,18 @@ static bnf_status one_step(trainer *t) {
 }
 
 /* One line of metrics from a tally. */
-static bnf_status write_scalars(trainer *t, const char *kind, const bnf_model *model, const tally *sum) {
+static bnf_status write_scalars(trainer *t, const char *kind, const bnf_model *model, const tally *sum)
+{
     BNF_TRY(bnf_folder_scalar(&t->folder, kind, "loss", t->step, sum->loss / sum->samples));
     BNF_TRY(bnf_folder_scalar(&t->folder, kind, "accuracy", t->step, sum->correct / sum->samples));
     for (int i = 0; i < model->values.n_metrics; i++)
-        BNF_TRY(bnf_folder_scalar(&t->folder, kind, model->values.metrics[i].name, t->step, sum->metrics[i] / sum->samples));
+        BNF_TRY(bnf_folder_scalar(&t->folder, kind, model->values.metrics[i].name, t->step,
+                                  sum->metrics[i] / sum->samples));
     return BNF_OK;
 }
 
-static bnf_status write_line(trainer *t) {
+static bnf_status write_line(trainer *t)
+{
     static const char *const parts[] = {"compute_seconds", "reduce_seconds", "update_seconds", "broadcast_seconds"};
     double now = bnf_clock_seconds(), passed = now - t->line_start;
     bnf_loader_stats loader;
@@ -207,7 +236,8 @@ static bnf_status write_line(trainer *t) {
     return bnf_metrics_end(t->folder.metrics);
 }
 
-static bnf_status log_line(trainer *t) {
+static bnf_status log_line(trainer *t)
+{
     bnf_status s = BNF_OK;
     if (t->sums.line.samples > 0 && t->first)
         s = write_line(t);
@@ -217,7 +247,8 @@ static bnf_status log_line(trainer *t) {
     return bnf_comm_agree(t->comm, s);
 }
 
-static bnf_status write_eval(trainer *t, const bnf_eval_result *r) {
+static bnf_status write_eval(trainer *t, const bnf_eval_result *r)
+{
     tally sum = {.loss = r->loss, .correct = r->accuracy, .samples = 1};
     memcpy(sum.metrics, r->metrics, sizeof sum.metrics);
     bnf_metrics_begin(t->folder.metrics, "test", t->step);
@@ -228,7 +259,8 @@ static bnf_status write_eval(trainer *t, const bnf_eval_result *r) {
 }
 
 /* write: as a line of metrics, too. */
-static bnf_status evaluate(trainer *t, bool write) {
+static bnf_status evaluate(trainer *t, bool write)
+{
     if (!t->test)
         return BNF_OK;
     bnf_eval_result r;
@@ -239,7 +271,8 @@ static bnf_status evaluate(trainer *t, bool write) {
     return bnf_comm_agree(t->comm, t->first && write ? write_eval(t, &r) : BNF_OK);
 }
 
-static bnf_status save(trainer *t) {
+static bnf_status save(trainer *t)
+{
     if (t->saved == t->step)
         return BNF_OK;
     bnf_state state = state_of(t);
@@ -248,15 +281,20 @@ static bnf_status save(trainer *t) {
     return BNF_OK;
 }
 
-static void show_progress(trainer *t) {
+static void show_progress(trainer *t)
+{
     if (!t->progress)
         return;
-    bnf_progress_state p = {.step = t->step, .loss = t->sums.epoch.loss / t->sums.epoch.samples, .accuracy = t->sums.epoch.correct / t->sums.epoch.samples,
-                            .lr = bnf_rule_lr(&t->rule, t->step - 1), .seconds = bnf_clock_seconds()};
+    bnf_progress_state p = {.step = t->step,
+                            .loss = t->sums.epoch.loss / t->sums.epoch.samples,
+                            .accuracy = t->sums.epoch.correct / t->sums.epoch.samples,
+                            .lr = bnf_rule_lr(&t->rule, t->step - 1),
+                            .seconds = bnf_clock_seconds()};
     bnf_progress_update(t->progress, &p);
 }
 
-static bnf_status after_step(trainer *t) {
+static bnf_status after_step(trainer *t)
+{
     bool epoch_end = t->step % t->per_epoch == 0, last = t->step == t->total;
     int64_t every = t->job->run.checkpoint_every, epoch = t->step / t->per_epoch;
     show_progress(t);
@@ -277,7 +315,8 @@ static bnf_status after_step(trainer *t) {
     return BNF_OK;
 }
 
-static bnf_status loop(trainer *t) {
+static bnf_status loop(trainer *t)
+{
     double start = bnf_clock_seconds();
     int64_t from = t->step;
     bnf_loader_seek(t->loader, t->step);
@@ -303,7 +342,8 @@ static bnf_status loop(trainer *t) {
     return BNF_OK;
 }
 
-static void release(trainer *t) {
+static void release(trainer *t)
+{
     bnf_progress_destroy(t->progress);
     bnf_loader_destroy(t->loader);
     bnf_loader_destroy(t->test_loader);
@@ -318,7 +358,9 @@ static void release(trainer *t) {
     bnf_free(t->checkpoints);
 }
 
-bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_train_options *options, bnf_train_result *result) {
+bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_train_options *options,
+                         bnf_train_result *result)
+{
     trainer t = {.job = job, .comm = comm, .first = bnf_comm_rank(comm) == 0, .result = result};
     *result = (bnf_train_result){.loss = NAN, .accuracy = NAN, .test_loss = NAN, .test_accuracy = NAN};
     t.threads = bnf_job_threads(job, comm);

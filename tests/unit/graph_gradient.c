@@ -1,5 +1,5 @@
-/* Derivatives of whole networks by finite differences in f64: by parameters, by inputs, by batch-level values that leaves read, through shared
- * weights, and of gradients themselves. */
+/* Derivatives of whole networks by finite differences in f64: by parameters, by inputs, by batch-level values that
+ * leaves read, through shared weights, and of gradients themselves. */
 #include "graph_nets.h"
 
 #include "base/mem.h"
@@ -10,7 +10,8 @@ static bool sanitized(void)
     return s && *s;
 }
 
-/* hkr_soft holds its temperature constant in the backward pass, finite differences cannot; tests/unit/nn_loss.c has it. */
+/* hkr_soft holds its temperature constant in the backward pass, finite differences cannot; tests/unit/nn_loss.c has
+ * it. */
 static void test_parameters_of_all_nets(void **unused)
 {
     (void)unused;
@@ -27,7 +28,7 @@ static void test_parameters_of_all_nets(void **unused)
         }
 }
 
-/* --- by other values ---------------------------------------------------------------------------------------------------------- */
+/* --- by other values ---------------------------------------------------------------------------------------------- */
 
 /* A graph of one's own: gradients are asked for by hand. */
 typedef struct bench {
@@ -224,7 +225,7 @@ static void test_independent_values_have_no_gradient(void **unused)
     bench_close(&t);
 }
 
-/* --- the gradient of a gradient: a penalty on the slope at the input ------------------------------------------------------------- */
+/* --- the gradient of a gradient: a penalty on the slope at the input ---------------------------------------------- */
 
 static bnf_val build_slope_penalty(fixture *f)
 {

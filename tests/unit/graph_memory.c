@@ -1,5 +1,6 @@
-/* Where a plan puts values: what is reused must never be seen. Every network runs in buffers full of NaN, and gives the same bits as an eager
- * plan, which shares nothing, for several leaves and threads; the places themselves are checked pair by pair. */
+/* Where a plan puts values: what is reused must never be seen. Every network runs in buffers full of NaN, and gives
+ * the same bits as an eager plan, which shares nothing, for several leaves and threads; the places themselves are
+ * checked pair by pair. */
 #include "graph_nets.h"
 
 #include "base/mem.h"
@@ -139,7 +140,7 @@ static void test_poisoned_equals_eager(void **unused)
         }
 }
 
-/* --- pair by pair ------------------------------------------------------------------------------------------------------------ */
+/* --- pair by pair ------------------------------------------------------------------------------------------------- */
 
 typedef struct span {
     int first, last; /* positions in the order of leaf nodes */
@@ -147,7 +148,8 @@ typedef struct span {
     bool lives;
 } span;
 
-/* When every root value is written and last read, by a straightforward look at all nodes; copies into slots come at a segment's end. */
+/* When every root value is written and last read, by a straightforward look at all nodes; copies into slots come at a
+ * segment's end. */
 static void find_spans(const bnf_plan *p, span *spans)
 {
     const bnf_graph *g = p->graph;
@@ -176,7 +178,8 @@ static void find_spans(const bnf_plan *p, span *spans)
     }
 }
 
-/* The later of two values may take the earlier one's place at the very node that reads it last, if that node works in place. */
+/* The later of two values may take the earlier one's place at the very node that reads it last, if that node works in
+ * place. */
 static bool may_follow(const bnf_plan *p, const span *spans, int32_t earlier, int32_t later)
 {
     const bnf_graph *g = p->graph;
@@ -240,7 +243,7 @@ static void test_no_two_live_values_share_bytes(void **unused)
     }
 }
 
-/* --- a run allocates nothing -------------------------------------------------------------------------------------------------- */
+/* --- a run allocates nothing -------------------------------------------------------------------------------------- */
 
 static void test_run_allocates_nothing(void **unused)
 {

@@ -48,7 +48,7 @@ static void assert_refused(bnf_status got, bnf_status expect, const char *a, con
     bnf_error_clear();
 }
 
-/* --- states ------------------------------------------------------------------------------------------------------------------- */
+/* --- states ------------------------------------------------------------------------------------------------------- */
 
 static _Alignas(64) double input[8] = {1, 2, 3, 4, 5, 6, 7, 8};
 
@@ -107,7 +107,7 @@ static void test_assign_refuses(void **unused)
     bench_close(&t);
 }
 
-/* --- misuse that must be told, not crash ----------------------------------------------------------------------------------------- */
+/* --- misuse that must be told, not crash -------------------------------------------------------------------------- */
 
 static void test_unbound_input(void **unused)
 {
@@ -196,7 +196,7 @@ static void test_parameter_names_are_unique(void **unused)
     bench_close(&t);
 }
 
-/* --- eager mode finds the operation that first gave a NaN -------------------------------------------------------------------------- */
+/* --- eager mode finds the operation that first gave a NaN --------------------------------------------------------- */
 
 static void test_eager_names_the_node(void **unused)
 {
@@ -236,7 +236,7 @@ static void test_eager_names_the_node(void **unused)
     bench_close(&t);
 }
 
-/* --- results are a function of seed and step ---------------------------------------------------------------------------------------- */
+/* --- results are a function of seed and step ---------------------------------------------------------------------- */
 
 static void test_seed_and_step_decide(void **unused)
 {
@@ -253,7 +253,7 @@ static void test_seed_and_step_decide(void **unused)
     assert_true(loss[0] == loss[1] && loss[0] != loss[2] && loss[0] != loss[3]);
 }
 
-/* --- memory runs out ------------------------------------------------------------------------------------------------------------------ */
+/* --- memory runs out ---------------------------------------------------------------------------------------------- */
 
 /* Everything from the parameter store to the plan; the n-th allocation fails. */
 static bnf_status build_all(int net, int64_t fail_at)
