@@ -47,8 +47,8 @@ static void narrow(bnf_lipschitz_sample *s, const bnf_lipschitz_bounds *b, const
     }
 }
 
-static void certify_sample(const bnf_lipschitz_certificate *c, const double *logits, const double *norms, double pixels,
-                           bnf_lipschitz_sample *s)
+void bnf_lipschitz_certify_sample(const bnf_lipschitz_certificate *c, const double *logits, const double *norms,
+                                  double pixels, bnf_lipschitz_sample *s)
 {
     const bnf_lipschitz_bounds *b = &c->bounds;
     bnf_lipschitz_rounding r;
@@ -143,7 +143,7 @@ static void one(const worker *w, int64_t sample, const char *image, double *spac
     bnf_lipschitz_forward_run(w->forward, x, norms + net->count + 1, logits, norms);
     *s = (bnf_lipschitz_sample){.label = bnf_dataset_labels(w->dataset)[sample]};
     double pixel_norm = bnf_lipschitz_up(sqrt(sum), (double)size + 4);
-    certify_sample(w->c, logits, norms, pixel_norm, s);
+    bnf_lipschitz_certify_sample(w->c, logits, norms, pixel_norm, s);
     compare(w->c, logits, w->f32 + sample * net->outputs, norms, pixel_norm, s);
 }
 
@@ -277,5 +277,5 @@ double bnf_lipschitz_certified(const bnf_lipschitz_certificate *c, bnf_lipschitz
 
 bool bnf_lipschitz_useless(const bnf_lipschitz_certificate *c)
 {
-    return bnf_lipschitz_mean_radius(c, BNF_LIPSCHITZ_EXACT) < 1e-3 / 255;
+    return bnf_lipschitz_mean_radius(c, BNF_LIPSCHITZ_EXACT) < 1.0 / 255;
 }

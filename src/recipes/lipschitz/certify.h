@@ -37,6 +37,10 @@ typedef struct bnf_lipschitz_certificate {
  * if the f32 kernels' logits differ from the f64 ones by more than rounding explains (names the sample). */
 bnf_status bnf_lipschitz_certificate_create(bnf_run *run, bnf_split split, int64_t limit,
                                             bnf_lipschitz_certificate *certificate);
+/* One sample of c->net under c->bounds: fills all but label, seen_f32 and seen_ok. logits, norms: of forward.h; pixels: bound of the
+ * norm of its pixels. */
+void bnf_lipschitz_certify_sample(const bnf_lipschitz_certificate *c, const double *logits, const double *norms,
+                                  double pixels, bnf_lipschitz_sample *sample);
 void bnf_lipschitz_certificate_release(bnf_lipschitz_certificate *certificate); /* legal on a zeroed one */
 
 /* Which of a sample's radii. */
@@ -54,7 +58,7 @@ double bnf_lipschitz_radius(const bnf_lipschitz_sample *sample, bnf_lipschitz_fo
 double bnf_lipschitz_mean_radius(const bnf_lipschitz_certificate *certificate, bnf_lipschitz_form form);
 double bnf_lipschitz_certified(const bnf_lipschitz_certificate *certificate, bnf_lipschitz_form form, double r);
 
-/* Certificates too small to matter: the mean radius is below a thousandth of a pixel step (1/255). */
+/* Certificates too small to matter: the mean radius is below 1/255, the smallest change that a stored picture can have. */
 bool bnf_lipschitz_useless(const bnf_lipschitz_certificate *certificate);
 
 #define BNF_LIPSCHITZ_RADII "36/255,72/255,108/255,1"

@@ -62,28 +62,30 @@ static void print_radii(const bnf_lipschitz_certificate *c, const bnf_lipschitz_
     bnf_buf_puts(t, "\n");
 }
 
+static const char meaning[] =
+    "\nMean: of the certified radius, 0 for samples that are classified wrongly. Radii: Euclidean, of %s.\n"
+    "Rounding of a margin is at most %.2g in f64 (subtracted above) and %.2g in f32 within the radius (subtracted in\n"
+    "the second line); the f32 logits were seen to be off by %.2g.\n";
+
+static const char no_use[] =
+    "There is no useful certificate: below 1/255 on average, less than the smallest change that a picture can have. "
+    "The\n"
+    "bound of the Lipschitz constant is too large for the margins. Networks are certified well when they are trained\n"
+    "under the constraint (model.constraint: bjorck or spectral), without batch normalisation.\n";
+
 static void print_text(const bnf_run *run, const bnf_lipschitz_certificate *c, const bnf_lipschitz_reals *radii,
                        bnf_buf *t)
 {
-    const char *unit = c->net.bytes ? "pixels in [0,1]" : "pixels in the units of the file";
     bnf_buf_printf(t, "%s part, %lld samples, step %lld, weights %s\n\n", bnf_split_name(c->split), (long long)c->count,
                    (long long)run->step, run->weights);
     print_layers(c, t);
     bnf_buf_printf(t, "accuracy %.4f (exact network), %.4f (f32 kernels)\n", (double)c->right / (double)c->count,
                    (double)c->right_f32 / (double)c->count);
     print_radii(c, radii, t);
-    bnf_buf_printf(t,
-                   "\nMean: of the certified radius, 0 for samples that are classified wrongly. Radii: Euclidean, %s. "
-                   "Rounding of a margin is at "
-                   "most\n%.2g in f64 (subtracted above) and %.2g in f32 within the radius (subtracted in the second "
-                   "line); the f32 logits were "
-                   "off by %.2g.\n",
-                   unit, LARGEST(c, error_f64), LARGEST(c, error_f32), LARGEST(c, seen_f32));
+    bnf_buf_printf(t, meaning, c->net.bytes ? "pixels in [0,1]" : "pixels in the units of the file",
+                   LARGEST(c, error_f64), LARGEST(c, error_f32), LARGEST(c, seen_f32));
     if (bnf_lipschitz_useless(c))
-        bnf_buf_puts(t, "There is no useful certificate: the bound of the Lipschitz constant is too large for the "
-                        "margins. Networks are certified "
-                        "well when\nthey are trained under the constraint (model.constraint: bjorck or spectral, "
-                        "without batch normalisation).\n");
+        bnf_buf_puts(t, no_use);
 }
 
 /* ---- JSON ---- */

@@ -2,6 +2,7 @@
 #include "recipes/lipschitz/attack.h"
 #include "recipes/lipschitz/certify.h"
 #include "recipes/lipschitz/lipschitz.h"
+#include "recipes/lipschitz/report.h"
 
 static const char *const constraint_names[] = {"none", "spectral", "bjorck", NULL};
 static const char *const factor_names[] = {"bound", "published", NULL};
@@ -128,5 +129,5 @@ static void build(const void *settings, bnf_scope *scope, bnf_val x, bnf_val lab
 const bnf_recipe bnf_recipe_lipschitz = {
     .name = "lipschitz", .summary = "image classification with certified 1-Lipschitz networks and hKR losses, or their unconstrained twins",
     .settings_size = sizeof(bnf_lipschitz_settings), .sections = sections, .check = check, .build = build,
-    .certify = bnf_lipschitz_certify, .attack = bnf_lipschitz_attack,
+    .certify = bnf_lipschitz_certify, .attack = bnf_lipschitz_attack, .report = bnf_lipschitz_report,
 };
