@@ -12,10 +12,10 @@
 
 #include <string.h>
 
-/* 2^n for -126 <= n <= 127. */
+/* 2^n for -126 <= n <= 127; some bits for another n (unsigned, so that it wraps round). */
 static inline float power_of_2(int32_t n)
 {
-    const int32_t bits = (n + 127) << 23;
+    const uint32_t bits = ((uint32_t)n + 127u) << 23;
     float s;
     memcpy(&s, &bits, sizeof s);
     return s;
@@ -26,10 +26,10 @@ static inline float split_exp(float x, int32_t *n)
 {
     const float shift = 0x1.8p23f; /* adding it leaves the nearest integer in the lowest bits */
     const float shifted = x * 1.44269504089f + shift;
-    int32_t bits, zero;
+    uint32_t bits, zero;
     memcpy(&bits, &shifted, sizeof bits);
     memcpy(&zero, &shift, sizeof zero);
-    *n = bits - zero;
+    *n = (int32_t)(bits - zero);
     const float whole = shifted - shift;
     const float r = (x - whole * 0x1.62e4p-1f) - whole * 1.42860676533e-6f; /* log 2 in two parts */
     const float q =
