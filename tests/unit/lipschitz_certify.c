@@ -109,8 +109,8 @@ static void lab_close(lab *l)
 {
     bnf_model_release(&l->model);
     bnf_params_destroy(l->params);
+    bnf_lipschitz_forward_destroy(l->forward); /* before the network that it borrows */
     bnf_lipschitz_certificate_release(&l->c);
-    bnf_lipschitz_forward_destroy(l->forward);
     bnf_free(l->scratch);
 }
 
@@ -173,7 +173,7 @@ static double true_norm(lab *l)
     for (int64_t i = 0; i < n; i++)
         v[i] = 1 + 0.3 * noise((uint64_t)i);
     for (int k = 0; k < 2000; k++) {
-        double vv = 0, uu = 0;
+        double vv = 0, uu = 0, before = norm;
         for (int64_t i = 0; i < n; i++)
             vv += v[i] * v[i];
         for (int64_t j = 0; j < m; j++) {
@@ -183,6 +183,8 @@ static double true_norm(lab *l)
             uu += u[j] * u[j];
         }
         norm = sqrt(uu);
+        if (k > 50 && norm - before < 1e-14 * norm)
+            break;
         memset(v, 0, sizeof v);
         for (int64_t j = 0; j < m; j++)
             for (int64_t i = 0; i < n; i++)
@@ -233,15 +235,15 @@ static void box_kernel(void **state)
 {
     (void)state;
     lab l;
-    lab_open(&l, 28, 28, 1, (spec[]){{BNF_LAYER_CONV, 1, 3, 1, -1, 1, 1}}, 1, 0.5);
+    lab_open(&l, 14, 14, 1, (spec[]){{BNF_LAYER_CONV, 1, 3, 1, -1, 1, 1}}, 1, 0.5);
     float *w = bnf_params_value(l.params, bnf_params_find(l.params, "conv1.weight"));
     for (int i = 0; i < 9; i++)
         w[i] = 1.0f / 3;
     renew(&l);
-    double norm = true_norm(&l), axis = 1 + 2 * cos(acos(-1) / 29); /* the norm of one axis' tridiagonal matrix */
+    double norm = true_norm(&l), axis = 1 + 2 * cos(acos(-1) / 15); /* the norm of one axis' tridiagonal matrix */
     assert_true(fabs(norm / (1.5 * axis * axis / 3) - 1) < 1e-7);
     assert_true(l.c.bounds.network >= norm);
-    assert_true(l.c.bounds.network <= 1.01 * norm);
+    assert_true(l.c.bounds.network <= 1.04 * norm);
     lab_close(&l);
 }
 
@@ -253,7 +255,8 @@ static void random_pixels(lab *l, uint64_t seed, double *pixels)
         pixels[i] = 0.5 + 0.5 * noise(seed * 7919 + (uint64_t)i);
 }
 
-/* Pairs of points, near and far: the outputs move at most as far as the bounds say. Returns the largest share of the bound. */
+/* Pairs of points, near and far: the outputs move at most as far as the bounds say. Returns the largest share of the
+ * bound. */
 static double search(lab *l)
 {
     static double a[MAX_SIZE], b[MAX_SIZE], fa[64], fb[64], norms[MAX_LAYERS + 1];

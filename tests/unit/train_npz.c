@@ -1,5 +1,5 @@
-/* Archives for NumPy: read back by a parser of ZIP and .npy that knows nothing of the writer, byte for byte equal when written twice, and
- * refused by their checksum when a byte is changed. */
+/* Archives for NumPy: read back by a parser of ZIP and .npy that knows nothing of the writer, byte for byte equal
+ * when written twice, and refused by their checksum when a byte is changed. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -72,7 +72,8 @@ static void parse_npy(const unsigned char *p, size_t size, array *a)
     a->bytes = size - 10 - length;
 }
 
-/* Walks the directory at the end of the archive; returns how many arrays there are, or -1 - i if entry i's checksum is wrong. */
+/* Walks the directory at the end of the archive; returns how many arrays there are, or -1 - i if entry i's checksum
+ * is wrong. */
 static int parse(const unsigned char *p, size_t size, array *arrays, int room)
 {
     const unsigned char *end = p + size - 22;

@@ -26,8 +26,8 @@ static double norm_up(int64_t n, const float *x)
     return bnf_lipschitz_up(sqrt(sum), (double)n + 2);
 }
 
-/* Most patches that hold one pixel along an axis: nn/lip_factor.h, which gives 1 / sqrt(n), and never more than there are
- * patches. */
+/* Most patches that hold one pixel along an axis: nn/lip_factor.h, which gives 1 / sqrt(n), and never more than there
+ * are patches. */
 static bnf_status patches(const bnf_layer *l, int64_t positions, double *n)
 {
     double factor;

@@ -31,21 +31,22 @@ typedef struct bnf_lipschitz_bounds {
     double *bias; /* [outputs] |bias| of the last stage if linear; else 0 */
 } bnf_lipschitz_bounds;
 
-/* Convolutions: ||conv|| <= sqrt(n_h n_w) max over groups of ||W_group||_2 (nn/lip_factor.h), where W is the kernel as a matrix
- * [out, in kh kw] and n is also at most the number of output positions along the axis. Dense layers: ||W||_2. Both through
- * bnf_la_norm2_upper in f64. Pools: by window and stride (bnf_layer_lipschitz). Batch normalisation in evaluation: the
- * largest |gamma| / sqrt(var + eps). Sigmoid: 1/4. Dropout in evaluation, sorting, flattening, unshuffling: 1.
+/* Convolutions: ||conv|| <= sqrt(n_h n_w) max over groups of ||W_group||_2 (nn/lip_factor.h), where W is the kernel
+ * as a matrix [out, in kh kw] and n is also at most the number of output positions along the axis. Dense layers:
+ * ||W||_2. Both through bnf_la_norm2_upper in f64. Pools: by window and stride (bnf_layer_lipschitz). Batch
+ * normalisation in evaluation: the largest |gamma| / sqrt(var + eps). Sigmoid: 1/4. Dropout in evaluation, sorting,
+ * flattening, unshuffling: 1.
  *
- * Logits: with a linear last stage logit i - logit j is features (w_i - w_j), so features * gap bounds how fast it changes; with
- * another one |d_i - d_j| <= sqrt(2) ||d||.
+ * Logits: with a linear last stage logit i - logit j is features (w_i - w_j), so features * gap bounds how fast it
+ * changes; with another one |d_i - d_j| <= sqrt(2) ||d||.
  *
- * [out] bounds owned, release with bnf_lipschitz_bounds_release. Errors: BNF_ERR_NUMERIC for parameters that are NaN or
- * infinite, BNF_ERR_MEMORY, BNF_ERR_UNSUPPORTED (bnf_la_norm2_upper). */
+ * [out] bounds owned, release with bnf_lipschitz_bounds_release. Errors: BNF_ERR_NUMERIC for parameters that are NaN
+ * or infinite, BNF_ERR_MEMORY, BNF_ERR_UNSUPPORTED (bnf_la_norm2_upper). */
 bnf_status bnf_lipschitz_bounds_create(const bnf_lipschitz_net *net, bnf_params *params, bnf_lipschitz_bounds *bounds);
 void bnf_lipschitz_bounds_release(bnf_lipschitz_bounds *bounds); /* legal on a zeroed one */
 
-/* An upper and a lower bound of the exact value of x >= 0, computed by about `ops` sums, products, quotients and roots of numbers
- * >= 0, each rounded to nearest. */
+/* An upper and a lower bound of the exact value of x >= 0, computed by about `ops` sums, products, quotients and
+ * roots of numbers >= 0, each rounded to nearest. */
 double bnf_lipschitz_up(double x, double ops);
 double bnf_lipschitz_down(double x, double ops);
 

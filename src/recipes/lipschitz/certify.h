@@ -1,4 +1,5 @@
-/* recipes/lipschitz/certify.h - `banff certify`: how far every sample may be moved without changing its class, proven. */
+/* recipes/lipschitz/certify.h - `banff certify`: how far every sample may be moved without changing its class,
+ * proven. */
 #ifndef BNF_RECIPES_LIPSCHITZ_CERTIFY_H
 #define BNF_RECIPES_LIPSCHITZ_CERTIFY_H
 
@@ -6,8 +7,8 @@
 #include "recipes/lipschitz/options.h"
 #include "train/run.h"
 
-/* One sample. Radii are Euclidean distances of pixels (net.h), rounded down; 0: nothing is certified. Within its radius a sample's class
- * cannot change, whatever the perturbation. */
+/* One sample. Radii are Euclidean distances of pixels (net.h), rounded down; 0: nothing is certified. Within its
+ * radius a sample's class cannot change, whatever the perturbation. */
 typedef struct bnf_lipschitz_sample {
     int32_t label, predicted; /* predicted: by the exact network (f64) */
     double radius;            /* of the exact function of the stored weights */
@@ -29,16 +30,18 @@ typedef struct bnf_lipschitz_certificate {
     int64_t right, right_f32;      /* classified rightly by the exact network; by the f32 kernels */
 } bnf_lipschitz_certificate;
 
-/* The first `limit` samples of a split (0: all). Collective; the same bits on every rank and for any number of ranks and threads.
+/* The first `limit` samples of a split (0: all). Collective; the same bits on every rank and for any number of ranks
+ * and threads.
  *
- * With y the largest logit f_y of a sample, L the bound from pixels to features (bound.h) and e the bound of the rounding error
- * (rounding.h): radius = min over j of (f_y - f_j - e) / (L ||w_y - w_j||), with one output |f| - e over L ||w||. Logits are those of
- * recipes/lipschitz/forward.h. [out] certificate owned, release with bnf_lipschitz_certificate_release. Errors: BNF_ERR_NUMERIC also
- * if the f32 kernels' logits differ from the f64 ones by more than rounding explains (names the sample). */
+ * With y the largest logit f_y of a sample, L the bound from pixels to features (bound.h) and e the bound of the
+ * rounding error (rounding.h): radius = min over j of (f_y - f_j - e) / (L ||w_y - w_j||), with one output |f| - e
+ * over L ||w||. Logits are those of recipes/lipschitz/forward.h. [out] certificate owned, release with
+ * bnf_lipschitz_certificate_release. Errors: BNF_ERR_NUMERIC also if the f32 kernels' logits differ from the f64 ones
+ * by more than rounding explains (names the sample). */
 bnf_status bnf_lipschitz_certificate_create(bnf_run *run, bnf_split split, int64_t limit,
                                             bnf_lipschitz_certificate *certificate);
-/* One sample of c->net under c->bounds: fills all but label, seen_f32 and seen_ok. logits, norms: of forward.h; pixels: bound of the
- * norm of its pixels. */
+/* One sample of c->net under c->bounds: fills all but label, seen_f32 and seen_ok. logits, norms: of forward.h;
+ * pixels: bound of the norm of its pixels. */
 void bnf_lipschitz_certify_sample(const bnf_lipschitz_certificate *c, const double *logits, const double *norms,
                                   double pixels, bnf_lipschitz_sample *sample);
 void bnf_lipschitz_certificate_release(bnf_lipschitz_certificate *certificate); /* legal on a zeroed one */
@@ -58,7 +61,8 @@ double bnf_lipschitz_radius(const bnf_lipschitz_sample *sample, bnf_lipschitz_fo
 double bnf_lipschitz_mean_radius(const bnf_lipschitz_certificate *certificate, bnf_lipschitz_form form);
 double bnf_lipschitz_certified(const bnf_lipschitz_certificate *certificate, bnf_lipschitz_form form, double r);
 
-/* Certificates too small to matter: the mean radius is below 1/255, the smallest change that a stored picture can have. */
+/* Certificates too small to matter: the mean radius is below 1/255, the smallest change that a stored picture can
+ * have. */
 bool bnf_lipschitz_useless(const bnf_lipschitz_certificate *certificate);
 
 #define BNF_LIPSCHITZ_RADII "36/255,72/255,108/255,1"

@@ -1,13 +1,14 @@
-/* recipes/lipschitz/explain.h - why a class, and what would make it another: saliency maps and counterfactuals (spec 05). */
+/* recipes/lipschitz/explain.h - why a class, and what would make it another: saliency maps and counterfactuals (spec
+ * 05). */
 #ifndef BNF_RECIPES_LIPSCHITZ_EXPLAIN_H
 #define BNF_RECIPES_LIPSCHITZ_EXPLAIN_H
 
 #include "recipes/lipschitz/net.h"
 #include "train/run.h"
 
-/* One sample. With m its margin (predicted logit minus the largest other one) and g the gradient of m with respect to the pixels, the
- * picture follows -g, step by step, until its class turns; pixels of u8 images stay in [0,1]. Where |g| is 1 everywhere, the path
- * is the straight line to the paper's x - f grad f. */
+/* One sample. With m its margin (predicted logit minus the largest other one) and g the gradient of m with respect to
+ * the pixels, the picture follows -g, step by step, until its class turns; pixels of u8 images stay in [0,1]. Where
+ * |g| is 1 everywhere, the path is the straight line to the paper's x - f grad f. */
 typedef struct bnf_lipschitz_explained {
     int64_t sample;
     int32_t predicted; /* class whose logit is explained */
@@ -26,8 +27,8 @@ typedef struct bnf_lipschitz_explanations {
     float *values; /* of all items */
 } bnf_lipschitz_explanations;
 
-/* Explains samples[n] in ascending order, whose predicted classes are given. Not collective. [out] out owned, release with
- * bnf_lipschitz_explanations_release. */
+/* Explains samples[n] in ascending order, whose predicted classes are given. Not collective. [out] out owned, release
+ * with bnf_lipschitz_explanations_release. */
 bnf_status bnf_lipschitz_explain(bnf_run *run, bnf_split split, const bnf_lipschitz_net *net, const int64_t *samples,
                                  const int32_t *predicted, int64_t n, bnf_lipschitz_explanations *out);
 void bnf_lipschitz_explanations_release(bnf_lipschitz_explanations *out); /* legal on a zeroed one */

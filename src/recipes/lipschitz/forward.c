@@ -90,7 +90,8 @@ int64_t bnf_lipschitz_forward_scratch(const bnf_lipschitz_forward *forward)
 
 /* ---- stages with weights ---- */
 
-/* patches[positions, cells]: what the kernel reads at output positions [first, first + positions), channels from `channel` on. */
+/* patches[positions, cells]: what the kernel reads at output positions [first, first + positions), channels from
+ * `channel` on. */
 static void gather(const bnf_lipschitz_stage *s, const double *x, int64_t first, int64_t positions, int64_t channel,
                    double *patches)
 {

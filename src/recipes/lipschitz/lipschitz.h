@@ -1,4 +1,5 @@
-/* recipes/lipschitz/lipschitz.h - paper 05: explainable 1-Lipschitz networks. What the rest of the program sees is the recipe alone. */
+/* recipes/lipschitz/lipschitz.h - paper 05: explainable 1-Lipschitz networks. What the rest of the program sees is
+ * the recipe alone. */
 #ifndef BNF_RECIPES_LIPSCHITZ_LIPSCHITZ_H
 #define BNF_RECIPES_LIPSCHITZ_LIPSCHITZ_H
 

@@ -23,8 +23,8 @@ typedef struct bnf_lipschitz_net {
     int count;
     bnf_lipschitz_shape in;
     int64_t outputs; /* logits */
-    /* network input = pixel * scale[c] + shift[c]. A pixel is a stored value / 255 for u8 images, so in [0,1]; for f32 images
-     * the stored value. Radii are Euclidean distances of pixels. */
+    /* network input = pixel * scale[c] + shift[c]. A pixel is a stored value / 255 for u8 images, so in [0,1]; for
+     * f32 images the stored value. Radii are Euclidean distances of pixels. */
     double scale[BNF_DATA_MAX_CHANNELS], shift[BNF_DATA_MAX_CHANNELS];
     double pixel; /* stored value of a pixel of 1: 255, or 1 */
     bool bytes;   /* u8 images */
@@ -44,8 +44,8 @@ static inline bool bnf_lipschitz_is_linear(const bnf_lipschitz_stage *s)
 /* Fields of a layer that a configuration leaves at 0 get the kind's usual value. */
 bnf_layer bnf_lipschitz_complete(const bnf_layer *given);
 
-/* The network of a job over images of `data`. [out] net owned, release with bnf_lipschitz_net_release. Errors: BNF_ERR_ARG if
- * a parameter is missing, has another shape or belongs to no stage; those of bnf_transform_create. */
+/* The network of a job over images of `data`. [out] net owned, release with bnf_lipschitz_net_release. Errors:
+ * BNF_ERR_ARG if a parameter is missing, has another shape or belongs to no stage; those of bnf_transform_create. */
 bnf_status bnf_lipschitz_net_create(const bnf_job *job, const bnf_params *params, const bnf_dataset_info *data,
                                     bnf_lipschitz_net *net);
 void bnf_lipschitz_net_release(bnf_lipschitz_net *net); /* legal on a zeroed one */

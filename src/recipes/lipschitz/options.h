@@ -29,8 +29,8 @@ typedef struct bnf_lipschitz_option {
     void *target;
 } bnf_lipschitz_option;
 
-/* Sets all targets to their defaults and then to what given[n_given] says ("key=value"; the last of a key wins). "help" lists
- * the keys in `text` and sets *help. Errors: BNF_ERR_CONFIG with the valid keys. */
+/* Sets all targets to their defaults and then to what given[n_given] says ("key=value"; the last of a key wins).
+ * "help" lists the keys in `text` and sets *help. Errors: BNF_ERR_CONFIG with the valid keys. */
 bnf_status bnf_lipschitz_options_parse(const bnf_lipschitz_option *table, int n, const char *const *given, int n_given,
                                        bnf_buf *text, bool *help);
 

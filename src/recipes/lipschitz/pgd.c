@@ -13,8 +13,8 @@
 
 #define INSIDE (1 - 1e-6)
 
-/* Rows are (target, restart) pairs, restarts of a target behind one another. They are cut into groups of the rows of one leaf, and groups are
- * shared out among ranks: what is computed for a row depends on its group at the most. */
+/* Rows are (target, restart) pairs, restarts of a target behind one another. They are cut into groups of the rows of
+ * one leaf, and groups are shared out among ranks: what is computed for a row depends on its group at the most. */
 typedef struct attack {
     bnf_run *run;
     const bnf_lipschitz_net *net;
@@ -70,7 +70,8 @@ static void random_start(const attack *a, int64_t row, double radius, double *de
         delta[i] *= length / norm;
 }
 
-/* Back into the ball, then into the box: both are convex and hold the sample, so the second does not leave the first. */
+/* Back into the ball, then into the box: both are convex and hold the sample, so the second does not leave the first.
+ */
 static void project(const attack *a, double radius, const double *pixels, double *delta)
 {
     int64_t size = a->probe.size;

@@ -1,5 +1,5 @@
-/* recipes/lipschitz/pgd.h - projected gradient ascent in L2 (Madry et al., Towards Deep Learning Models Resistant to Adversarial
- * Attacks, 2018): tries to find, in a ball around each sample, a point of another class. */
+/* recipes/lipschitz/pgd.h - projected gradient ascent in L2 (Madry et al., Towards Deep Learning Models Resistant to
+ * Adversarial Attacks, 2018): tries to find, in a ball around each sample, a point of another class. */
 #ifndef BNF_RECIPES_LIPSCHITZ_PGD_H
 #define BNF_RECIPES_LIPSCHITZ_PGD_H
 
@@ -27,9 +27,10 @@ typedef struct bnf_lipschitz_attacked {
     double farthest; /* largest distance that was tried */
 } bnf_lipschitz_attacked;
 
-/* Attacks targets[n], in ascending order of samples, which must be the same on every rank. The points stay within (1 - 1e-6) radius,
- * so that rounding of f32 inputs does not leave the ball; distances are measured on the f32 inputs as they were fed. A row that
- * flipped in f64 stops. [out] results[n]. Collective; the same on every rank and for any number of ranks and threads. */
+/* Attacks targets[n], in ascending order of samples, which must be the same on every rank. The points stay within (1
+ * - 1e-6) radius, so that rounding of f32 inputs does not leave the ball; distances are measured on the f32 inputs as
+ * they were fed. A row that flipped in f64 stops. [out] results[n]. Collective; the same on every rank and for any
+ * number of ranks and threads. */
 bnf_status bnf_lipschitz_pgd_run(bnf_run *run, bnf_split split, const bnf_lipschitz_net *net,
                                  const bnf_lipschitz_pgd *pgd, const bnf_lipschitz_target *targets, int64_t n,
                                  bnf_lipschitz_attacked *results);

@@ -1,5 +1,5 @@
-/* recipes/lipschitz/probe.h - a trained network over given inputs on this process alone: logits, and the gradient of one figure with
- * respect to the input, for attacks and explanations. */
+/* recipes/lipschitz/probe.h - a trained network over given inputs on this process alone: logits, and the gradient of
+ * one figure with respect to the input, for attacks and explanations. */
 #ifndef BNF_RECIPES_LIPSCHITZ_PROBE_H
 #define BNF_RECIPES_LIPSCHITZ_PROBE_H
 
@@ -10,8 +10,8 @@ typedef enum bnf_lipschitz_figure {
     BNF_LIPSCHITZ_OWN        /* the label's logit; one output: times the label's sign */
 } bnf_lipschitz_figure;
 
-/* The arrays are owned by the probe. Rows come in leaves of leaf_rows; what is computed for a row depends on the rows of its leaf at
- * the most, not on how many leaves there are. */
+/* The arrays are owned by the probe. Rows come in leaves of leaf_rows; what is computed for a row depends on the rows
+ * of its leaf at the most, not on how many leaves there are. */
 typedef struct bnf_lipschitz_probe {
     bnf_model model;
     int64_t rows, leaf_rows, size, outputs; /* size: elements of one input */
@@ -21,7 +21,8 @@ typedef struct bnf_lipschitz_probe {
     const float *logits, *gradient;         /* [rows, outputs], [rows, size] after a run, until the next */
 } bnf_lipschitz_probe;
 
-/* `leaves` leaves of leaf_rows. Not collective. [out] probe: release with bnf_lipschitz_probe_release, also after an error. */
+/* `leaves` leaves of leaf_rows. Not collective. [out] probe: release with bnf_lipschitz_probe_release, also after an
+ * error. */
 bnf_status bnf_lipschitz_probe_create(bnf_run *run, bnf_lipschitz_figure figure, int64_t leaves, int64_t leaf_rows,
                                       bnf_lipschitz_probe *probe);
 void bnf_lipschitz_probe_release(bnf_lipschitz_probe *probe); /* legal on a zeroed one */

@@ -1,5 +1,5 @@
-/* recipes/lipschitz/rounding.c - bounds of rounding errors. Everything here adds and multiplies numbers >= 0; SLACK covers the
- * roundings of doing so. */
+/* recipes/lipschitz/rounding.c - bounds of rounding errors. Everything here adds and multiplies numbers >= 0; SLACK
+ * covers the roundings of doing so. */
 #include "recipes/lipschitz/rounding.h"
 
 #include <float.h>

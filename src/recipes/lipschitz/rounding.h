@@ -4,8 +4,8 @@
 
 #include "recipes/lipschitz/bound.h"
 
-/* Distance between computed and exact features (the input of a linear last stage; else the logits), and how large the computed ones
- * can be. */
+/* Distance between computed and exact features (the input of a linear last stage; else the logits), and how large the
+ * computed ones can be. */
 typedef struct bnf_lipschitz_error {
     double features, norm;
 } bnf_lipschitz_error;
@@ -15,15 +15,15 @@ typedef struct bnf_lipschitz_rounding {
     bnf_lipschitz_error f32; /* at every point within the radius of it, evaluated in f32 by any kernels */
 } bnf_lipschitz_rounding;
 
-/* norms[count + 1]: of the inputs of every stage at one sample, as forward.h computed them, then of the logits. pixels: norm of the
- * sample's pixels. radius: in pixels.
+/* norms[count + 1]: of the inputs of every stage at one sample, as forward.h computed them, then of the logits.
+ * pixels: norm of the sample's pixels. radius: in pixels.
  *
  * Stage after stage, E being the error so far and X a bound of the norm of the computed input:
  *   E' = L E + gamma_k (spread X + offset) + underflow,    X = (norm of the exact input within the radius) + E.
- * gamma_k = k u / (1 - k u) with u = 2^-24 or 2^-53 bounds the relative error of a sum of k - 1 products and a bias, in any order and
- * with or without fused multiply-add (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1); k is a stage's longest sum and
- * its other roundings. Convolutions are direct ones, not Winograd's (ops/dnnl.c). tanh and exp are taken to be within 4 units
- * in the last place, and numbers not to overflow. */
+ * gamma_k = k u / (1 - k u) with u = 2^-24 or 2^-53 bounds the relative error of a sum of k - 1 products and a bias,
+ * in any order and with or without fused multiply-add (Higham, Accuracy and Stability of Numerical Algorithms,
+ * section 3.1); k is a stage's longest sum and its other roundings. Convolutions are direct ones, not Winograd's
+ * (ops/dnnl.c). tanh and exp are taken to be within 4 units in the last place, and numbers not to overflow. */
 void bnf_lipschitz_rounding_bound(const bnf_lipschitz_net *net, const bnf_lipschitz_bounds *bounds, const double *norms,
                                   double pixels, double radius, bnf_lipschitz_rounding *rounding);
 
