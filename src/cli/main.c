@@ -22,26 +22,31 @@ static const struct bnf_cmd commands[] = {
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
-static void usage(FILE *out) {
+static void usage(FILE *out)
+{
     fprintf(out, "usage: banff COMMAND [options]\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-    fprintf(out, "\n`banff COMMAND --help` tells more. Under mpirun or srun all ranks work together.\nbanff %s\n", bnf_version());
+    fprintf(out, "\n`banff COMMAND --help` tells more. Under mpirun or srun all ranks work together.\nbanff %s\n",
+            bnf_version());
 }
 
-static int exit_code(bnf_status s) {
+static int exit_code(bnf_status s)
+{
     return s == BNF_OK ? 0 : s == BNF_ERR_CONFIG || s == BNF_ERR_ARG ? 2 : s == BNF_ERR_INTERRUPTED ? 75 : 1;
 }
 
 /* A failure known to all ranks ends with every rank's own exit; one that others wait for ends them, too. */
-static bnf_status run(const struct bnf_cmd *command, int argc, char **argv) {
+static bnf_status run(const struct bnf_cmd *command, int argc, char **argv)
+{
     BNF_TRY(bnf_comm_init(BNF_THREAD_FUNNELED));
     const bnf_comm *world = bnf_comm_world();
     bnf_assert_set_rank(bnf_comm_rank(world));
     bnf_log_add_sink(stderr, BNF_LOG_WARNING, false);
     bnf_status s = command->fn(world, argc, argv);
     if (s != BNF_OK && (bnf_comm_rank(world) == 0 || strncmp(bnf_error_message(), "rank ", 5) != 0))
-        fprintf(stderr, "banff %s: %s%s%s\n", command->name, bnf_error_message(), bnf_error_message()[0] ? "" : bnf_status_name(s),
+        fprintf(stderr, "banff %s: %s%s%s\n", command->name, bnf_error_message(),
+                bnf_error_message()[0] ? "" : bnf_status_name(s),
                 bnf_comm_size(world) > 1 && bnf_comm_rank(world) > 0 ? " (not on rank 0)" : "");
     bnf_log_remove_sink(stderr);
     fflush(stdout);
@@ -49,7 +54,8 @@ static bnf_status run(const struct bnf_cmd *command, int argc, char **argv) {
     return s != BNF_OK ? s : closed;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc < 2) {
         usage(stderr);
         return 2;

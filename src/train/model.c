@@ -21,6 +21,14 @@ static bnf_status check_outputs(bnf_builder *b, const bnf_model *model, const bn
                     (long long)outputs, data->path, (long long)data->classes, data->name);
 }
 
+/* One score per class: of a single output f, class 1 where f > 0, the scores are -f and f. */
+static bnf_val class_scores(bnf_builder *b, bnf_val logits)
+{
+    if (!bnf_val_ok(logits) || bnf_desc_cols(bnf_val_desc(b, logits)) > 1)
+        return logits;
+    return bnf_concat(b, (bnf_val[]){bnf_affine(b, logits, -1, 0), logits}, 2);
+}
+
 bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dataset_info *data, int64_t batch,
                            int64_t leaves, bool training, bnf_model *model)
 {
@@ -44,7 +52,7 @@ bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dat
                        .count = model->count,
                        .training = training};
     job->recipe->build(job->settings, &scope, model->x, model->labels, data->classes, &model->values);
-    model->accuracy = bnf_nn_batch_mean(&scope, bnf_correct(b, model->values.logits, model->labels));
+    model->accuracy = bnf_nn_batch_mean(&scope, bnf_correct(b, class_scores(b, model->values.logits), model->labels));
     BNF_TRY(bnf_graph_status(model->graph));
     BNF_TRY(check_outputs(b, model, data));
     return training ? bnf_graph_minimize(model->graph, model->values.loss) : BNF_OK;

@@ -53,6 +53,9 @@ static bnf_status fill(bnf_run *run, const bnf_recipe *const *recipes, const cha
         s = bnf_fail(BNF_ERR_IO, "%s holds no checkpoint that verifies", bnf_buf_text(&name));
     bnf_buf_release(&name);
     BNF_TRY(s);
+    bnf_free(run->job->run.folder); /* the run may have been moved since its configuration was written */
+    run->job->run.folder = NULL;
+    BNF_TRY(bnf_strdup(run->folder, &run->job->run.folder));
     run->threads = bnf_job_threads(run->job, run->comm);
     BNF_TRY(bnf_comm_agree(run->comm, open_data(run)));
     bnf_model model = {0};

@@ -8,14 +8,19 @@ typedef struct bnf_lipschitz_model {
     int constraint; /* bnf_lip_kind: none, spectral or bjorck */
     int64_t power_iterations, bjorck_iterations;
     double power_tolerance, bjorck_tolerance, bjorck_beta, eps;
-    int conv_factor; /* 0 bound, 1 published */
-    int bjorck_form; /* 0 eigen, 1 direct */
+    int conv_factor;     /* 0 bound, 1 published */
+    int bjorck_form;     /* 0 eigen, 1 direct */
     bnf_cfg_maps layers; /* of bnf_layer */
 } bnf_lipschitz_model;
 
 typedef enum bnf_lipschitz_loss_kind {
-    BNF_LIPSCHITZ_CROSS_ENTROPY = 0, BNF_LIPSCHITZ_MSE, BNF_LIPSCHITZ_BCE, BNF_LIPSCHITZ_HKR_BINARY, BNF_LIPSCHITZ_HKR_MULTICLASS,
-    BNF_LIPSCHITZ_HKR_SOFT, BNF_LIPSCHITZ_HKR_LSE
+    BNF_LIPSCHITZ_CROSS_ENTROPY = 0,
+    BNF_LIPSCHITZ_MSE,
+    BNF_LIPSCHITZ_BCE,
+    BNF_LIPSCHITZ_HKR_BINARY,
+    BNF_LIPSCHITZ_HKR_MULTICLASS,
+    BNF_LIPSCHITZ_HKR_SOFT,
+    BNF_LIPSCHITZ_HKR_LSE
 } bnf_lipschitz_loss_kind;
 
 typedef struct bnf_lipschitz_loss {
