@@ -16,7 +16,7 @@ for i in $(seq 40); do
     for class in dark bright; do
         mkdir -p "$work/set/$class"
         [ $class = bright ] && level=$((200 + i)) || level=$((10 + i))
-        { printf 'P5\n4 4\n255\n'; head -c 16 /dev/zero | tr '\0' "\\$(printf '%03o' $level)"; } >"$work/set/$class/$i.pgm"
+        { printf 'P5\n4 4\n255\n'; head -c 16 /dev/zero | tr '\0' "\\$(printf '%03o' "$level")"; } >"$work/set/$class/$i.pgm"
     done
 done
 "$banff" import folder --out "$work/set.h5" --train "$work/set" --test-fraction 0.25 >/dev/null
