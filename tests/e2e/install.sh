@@ -36,7 +36,7 @@ grep -qE '[0-9]+\.[0-9]+\.[0-9]+' <<<"$installed" || fail "banff --version print
 
 # The example, away from the tree and, to be sure, without write access to anything of it.
 cp -r "$source_dir/tests/e2e/example" "$temp/example"
-run cmake -S "$temp/example" -B "$temp/cm" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release
+run cmake -G Ninja -S "$temp/example" -B "$temp/cm" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release
 run cmake --build "$temp/cm"
 
 PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name banff.pc)"):${PKG_CONFIG_PATH:-}
