@@ -8,6 +8,8 @@
 #   every_rank WHAT RANKS TEXT... -- ARGUMENTS...   the same of every one of so many ranks
 #   weights FOLDER       a hash of the weights in a run's newest checkpoint
 #   finish               ends the script with its verdict
+#   thorough             true unless a sanitizer makes everything slow: then a part of each kind of check has to do
+#   with_leaks COMMAND...   the command with LeakSanitizer, if in use; it takes seconds, so others go without
 # shellcheck shell=bash
 set -u
 build=$1
@@ -16,10 +18,15 @@ banff=$build/banff
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
-# shellcheck disable=SC2034 # for the callers: programs are several times slower then
 slow=${BNF_SANITIZE:-}
 limit=120
 [ -n "$slow" ] && limit=400
+leaks=${ASAN_OPTIONS:-}
+[ "$slow" = address ] && export ASAN_OPTIONS=$leaks:detect_leaks=0:fast_unwind_on_malloc=1
+
+thorough() { [ -z "$slow" ]; }
+
+with_leaks() { ASAN_OPTIONS=$leaks "$@"; }
 
 checks() { printf -- '- %s\n' "$*"; }
 
@@ -27,6 +34,12 @@ wrong() {
     printf 'FAILED: %s\n' "$@"
     [ -f "$work/out" ] && sed 's/^/    | /' "$work/out"
     failed=1
+}
+
+# A sanitizer that has found something; its exit code alone could pass for an error of the program.
+unsound() {
+    grep -qE '(ERROR|WARNING): (Address|Leak|Thread)Sanitizer|: runtime error: ' "$work/out" &&
+        wrong "$1: a sanitizer has found something"
 }
 
 launch() {
@@ -43,6 +56,7 @@ succeed() {
     local what=$1
     shift
     "$@" >"$work/out" 2>&1 || wrong "$what (exit code $?)"
+    unsound "$what"
 }
 
 refuse() {
@@ -52,6 +66,7 @@ refuse() {
     shift
     code=0
     "$@" >"$work/out" 2>&1 || code=$?
+    unsound "$what"
     if [ "$code" = 0 ] || [ "$code" = 124 ] || [ "$code" -ge 128 ]; then
         wrong "$what: exit code $code"
         return 1
@@ -61,8 +76,8 @@ refuse() {
     done
 }
 
-# every_rank WHAT RANKS TEXT... -- ARGUMENTS...: the program on so many ranks; each must end by itself, soon, with an error. mpirun is told not to
-# end the others when the first has failed. The code of rank 0 is in $code.
+# Each rank must end by itself: mpirun is told not to end the others when the first has failed. The code of rank 0 is in
+# $code.
 every_rank() {
     local what=$1 ranks=$2 texts=() r text
     shift 2
@@ -82,6 +97,7 @@ WRAP
     code=0
     OMP_NUM_THREADS=1 timeout $limit mpirun --mca orte_abort_on_non_zero_status 0 -n "$ranks" "$work/wrap" "$work" "$banff" "$@" \
         >"$work/out" 2>&1 || code=$?
+    unsound "$what"
     if [ $code = 124 ]; then
         wrong "$what, $ranks ranks: no end within $limit s"
         return 1

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# The promise: the weights after 100 steps are a function of configuration, seed and data. Not of how many ranks and threads computed them,
-# of how batches were read ahead, of how often checkpoints were written, nor of kill -9 and going on with other ranks and threads.
+# The promise: the weights after 100 steps are a function of configuration, seed and data. Not of how many ranks and
+# threads computed them, of how batches were read ahead, of how often checkpoints were written, nor of kill -9 and going
+# on with other ranks and threads.
 # shellcheck disable=SC1091
 . "$2/tests/training.sh"
 
 steps=100
-[ -n "$slow" ] && steps=21
+thorough || steps=21
 data=$work/shapes.h5
 
 # 400 samples in batches of 48: the last batch of an epoch has 16, so some leaves are partly or wholly padding.
@@ -90,7 +91,8 @@ killed() {
         if [ "$ranks" = 1 ]; then
             OMP_NUM_THREADS=$threads "$banff" train "$work/$name.yaml" "${every_seven[@]}" >"$work/out" 2>&1 &
         else
-            OMP_NUM_THREADS=$threads mpirun -n "$ranks" "$banff" train "$work/$name.yaml" "${every_seven[@]}" >"$work/out" 2>&1 &
+            OMP_NUM_THREADS=$threads mpirun -n "$ranks" "$banff" train "$work/$name.yaml" "${every_seven[@]}" \
+                >"$work/out" 2>&1 &
         fi
         pid=$!
         until [ -e "$file" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.005; done
@@ -111,20 +113,21 @@ declare -A expect
 for name in lipschitz ordinary; do
     every_seven=(--set run.folder="$work/run" --set run.checkpoint_every=7 --set run.keep=2)
     checks "$name: the first run, one rank with one thread"
-    succeed "$name" launch 1 1 train "$work/$name.yaml" --set run.folder="$work/$name"
+    succeed "$name" with_leaks launch 1 1 train "$work/$name.yaml" --set run.folder="$work/$name"
     expect[$name]=$(weights "$work/$name")
     curves "$work/$name" >"$work/$name.curves"
-    grep -c '"kind": "train"' "$work/$name.curves" | grep -qx $(((steps + 4) / 5)) || wrong "$name: not one line for every 5 steps"
+    grep -c '"kind": "train"' "$work/$name.curves" | grep -qx $(((steps + 4) / 5)) ||
+        wrong "$name: not one line for every 5 steps"
 
     layouts="1x2 2x1 3x1 4x1 2x2 5x1"
-    [ -n "$slow" ] && layouts="1x2 3x1 2x2"
+    thorough || layouts="1x2 2x2"
     for layout in $layouts; do
         checks "$name: $layout (ranks x threads)"
         trained $name "${layout%x*}" "${layout#*x}" "$layout"
     done
     checks "$name: nothing read ahead; a lot read ahead; a checkpoint every 7 steps"
     trained $name 2 1 "prefetch 0" --set data.prefetch=0
-    [ -n "$slow" ] || trained $name 1 2 "prefetch 7" --set data.prefetch=7
+    thorough && trained $name 1 2 "prefetch 7" --set data.prefetch=7
     trained $name 2 1 "checkpoint every 7" --set run.checkpoint_every=7
     checks "$name: operation by operation (BNF_EAGER=1)"
     BNF_EAGER=1 trained $name 2 2 "eager"
@@ -134,14 +137,15 @@ for name in lipschitz ordinary; do
     trained_on=$work/run
     succeed "$name, resume" launch 3 1 train "$work/$name.yaml" --resume auto "${every_seven[@]}"
     same $name "$trained_on" "after kill -9 of one rank"
-    if [ -z "$slow" ]; then
+    if thorough; then
         checks "$name: kill -9 of all of four ranks after step 49, then one rank with three threads"
         killed $name 4 1 49 all
         succeed "$name, resume" launch 1 3 train "$work/$name.yaml" --resume auto "${every_seven[@]}"
         same $name "$trained_on" "after kill -9 of all"
         checks "$name: kill -9 after step 21 and again after step 70, on changing numbers of ranks"
         killed $name 1 2 21 all
-        OMP_NUM_THREADS=1 mpirun -n 5 "$banff" train "$work/$name.yaml" --resume auto "${every_seven[@]}" >"$work/out" 2>&1 &
+        OMP_NUM_THREADS=1 mpirun -n 5 "$banff" train "$work/$name.yaml" --resume auto "${every_seven[@]}" \
+            >"$work/out" 2>&1 &
         pid=$!
         file=$(printf '%s/run/checkpoints/ckpt-%012d.h5' "$work" 70)
         until [ -e "$file" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.005; done

@@ -1,4 +1,5 @@
-/* Writes a data set as another program might: images f32 [N,8,8,1] and labels, no attributes. KIND says what is wrong with it. */
+/* Writes a data set as another program might: images f32 [N,8,8,1] and labels, no attributes. KIND says what is
+ * wrong with it. */
 #include "h5/dataset.h"
 #include "h5/file.h"
 

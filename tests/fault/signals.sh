@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# SIGTERM, SIGINT and SIGUSR1, to one rank or through mpirun: all ranks finish their step, write a checkpoint and end with 75; going on from it, on
-# other ranks and threads, gives the weights and metrics of an undisturbed run.
+# SIGTERM, SIGINT and SIGUSR1, to one rank or through mpirun: all ranks finish their step, write a checkpoint and end
+# with 75; going on from it, on other ranks and threads, gives the weights and metrics of an undisturbed run.
 # shellcheck disable=SC1091
 . "$2/tests/training.sh"
 
 steps=400
+thorough || steps=100
 succeed "synth" "$banff" synth shapes --out "$work/d.h5" --train 200 --test 40 --size 16x16
 cat >"$work/c.yaml" <<YAML
 recipe: lipschitz
@@ -27,7 +28,8 @@ succeed "train" launch 1 1 "${train[@]}"
 expect=$(weights "$work/run")
 curves >"$work/curves"
 
-# stopped SIGNAL RANKS WHO: sends it to WHO (mpirun, last rank, or the only process) when step 15 is there; the code of the run in $code
+# stopped SIGNAL RANKS WHO: sends it to WHO (mpirun, last rank, or the only process) when step 15 is there; the code of
+# the run in $code
 stopped() {
     local pid whom try
     for try in 1 2 3; do
@@ -35,7 +37,8 @@ stopped() {
         if [ "$2" = 1 ]; then
             OMP_NUM_THREADS=1 "$banff" "${train[@]}" >"$work/out" 2>&1 &
         else
-            OMP_NUM_THREADS=1 mpirun --mca orte_abort_on_non_zero_status 0 -n "$2" "$work/wrap" "$work" "$banff" "${train[@]}" >"$work/out" 2>&1 &
+            OMP_NUM_THREADS=1 mpirun --mca orte_abort_on_non_zero_status 0 -n "$2" "$work/wrap" "$work" "$banff" "${train[@]}" \
+                >"$work/out" 2>&1 &
         fi
         pid=$!
         until [ -e "$(at 15)" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.005; done
@@ -74,7 +77,8 @@ chmod +x "$work/wrap"
 ranks_ended() {
     local r
     for ((r = 0; r < $2; r++)); do
-        [ "$(cat "$work/rank.$r" 2>/dev/null)" = 75 ] || wrong "$1: rank $r ended with '$(cat "$work/rank.$r" 2>/dev/null)', not 75"
+        [ "$(cat "$work/rank.$r" 2>/dev/null)" = 75 ] ||
+            wrong "$1: rank $r ended with '$(cat "$work/rank.$r" 2>/dev/null)', not 75"
     done
     rm -f "$work"/rank.*
 }
@@ -83,7 +87,7 @@ checks "SIGTERM, one rank: exit code 75, then two ranks go on"
 stopped TERM 1 process
 [ "$code" = 75 ] || wrong "exit code $code"
 went_on "SIGTERM" 2 1
-if [ -z "$slow" ]; then
+if thorough; then
     checks "SIGINT, one rank: the same, then one rank with two threads"
     stopped INT 1 process
     [ "$code" = 75 ] || wrong "exit code $code"

@@ -1,6 +1,6 @@
-/* One update path: reduced to owners, updated there, broadcast. Against a serial run of the same steps in this very process: same bits for any
- * number of ranks and threads and any owners; state goes out and in again; what is not finite changes nothing; a failure of one rank is
- * everybody's. */
+/* One update path: reduced to owners, updated there, broadcast. Against a serial run of the same steps in this very
+ * process: same bits for any number of ranks and threads and any owners; state goes out and in again; what is not
+ * finite changes nothing; a failure of one rank is everybody's. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -47,7 +47,8 @@ typedef struct training {
     int lo, hi; /* leaves */
 } training;
 
-/* Bjorck, spectral and unit-row weights, plain weights and biases, a normalisation with states, a soft loss with another state. */
+/* Bjorck, spectral and unit-row weights, plain weights and biases, a normalisation with states, a soft loss with
+ * another state. */
 static void emit(training *t)
 {
     bnf_builder *b = bnf_graph_builder(t->graph);
@@ -148,7 +149,7 @@ static void assert_same_values(training *a, training *b, const char *when)
     }
 }
 
-/* --- owners ------------------------------------------------------------------------------------------------------------------- */
+/* --- owners ------------------------------------------------------------------------------------------------------- */
 
 static void test_owners_are_balanced(void **unused)
 {
@@ -180,7 +181,7 @@ static void test_owners_are_balanced(void **unused)
     end(&t);
 }
 
-/* --- bits --------------------------------------------------------------------------------------------------------------------- */
+/* --- bits --------------------------------------------------------------------------------------------------------- */
 
 static void test_steps_equal_a_serial_run(void **unused)
 {
@@ -201,7 +202,7 @@ static void test_steps_equal_a_serial_run(void **unused)
         }
 }
 
-/* --- state out and in ------------------------------------------------------------------------------------------------------------ */
+/* --- state out and in --------------------------------------------------------------------------------------------- */
 
 /* All arrays of all parameters one behind the other, on every rank. The caller frees. */
 static char *take_state(training *t, size_t *bytes)
@@ -277,7 +278,7 @@ static void test_state_goes_out_and_in(void **unused)
     end(&serial);
 }
 
-/* --- what is not finite ------------------------------------------------------------------------------------------------------------- */
+/* --- what is not finite ------------------------------------------------------------------------------------------- */
 
 static void test_nonfinite_changes_nothing(void **unused)
 {
@@ -315,7 +316,7 @@ static void test_nonfinite_changes_nothing(void **unused)
     }
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 static void test_steps_allocate_nothing(void **unused)
 {
@@ -360,7 +361,7 @@ static void test_every_allocation_may_fail(void **unused)
     assert_int_equal(s, BNF_OK);
 }
 
-/* --- refusals ------------------------------------------------------------------------------------------------------------------------- */
+/* --- refusals ----------------------------------------------------------------------------------------------------- */
 
 static void test_more_ranks_than_leaves(void **unused)
 {
@@ -384,7 +385,8 @@ static void test_more_ranks_than_leaves(void **unused)
     bnf_params_destroy(params);
 }
 
-/* One rank meets a NaN in eager mode, in the middle of a network with batch sums: all ranks learn of it, none waits for a sum. */
+/* One rank meets a NaN in eager mode, in the middle of a network with batch sums: all ranks learn of it, none waits
+ * for a sum. */
 static void test_eager_failure_is_everybodys(void **unused)
 {
     (void)unused;
