@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "graph/plan.h"
 
+#include <malloc.h>
+
 static bool sanitized(void)
 {
     const char *s = getenv("BNF_SANITIZE");
@@ -264,6 +266,25 @@ static void test_run_allocates_nothing(void **unused)
     }
 }
 
+/* Nor do the libraries below it keep anything: the heap is as large after many runs as after one. */
+static void test_runs_leave_the_heap_alone(void **unused)
+{
+    (void)unused;
+    if (sanitized())
+        skip(); /* another allocator */
+    for (int net = 0; net < NETS; net++) {
+        fixture f;
+        bnf_plan_config cfg = {.threads = 1};
+        nets_open(&f, net, BNF_F32, 2, 4, &cfg);
+        fixture_run(&f);
+        size_t before = mallinfo2().uordblks;
+        for (int i = 0; i < 20; i++)
+            fixture_run(&f);
+        assert_int_equal(mallinfo2().uordblks, before);
+        fixture_close(&f);
+    }
+}
+
 static void test_balance(void **unused)
 {
     (void)unused;
@@ -276,6 +297,7 @@ int main(void)
         cmocka_unit_test(test_poisoned_equals_eager),
         cmocka_unit_test(test_no_two_live_values_share_bytes),
         cmocka_unit_test(test_run_allocates_nothing),
+        cmocka_unit_test(test_runs_leave_the_heap_alone),
         cmocka_unit_test(test_balance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
