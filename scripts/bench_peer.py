@@ -70,7 +70,8 @@ def main():
             times.append(time.perf_counter() - start)
     seconds = statistics.median(times)
     print(json.dumps({"network": a.network, "batch": a.batch, "threads": a.threads, "steps": a.steps, "channels_last": a.channels_last,
-                      "step_seconds": seconds, "samples_per_second": a.batch / seconds, "torch": torch.__version__}))
+                      "step_seconds": seconds, "samples_per_second": a.batch / seconds, "torch": torch.__version__},
+                     separators=(",", ":")))
 
 
 if __name__ == "__main__":

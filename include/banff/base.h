@@ -30,6 +30,8 @@ typedef enum bnf_status {
     BNF_ERR_UNSUPPORTED, /* asked for something that this build or kernel does not do */
     BNF_ERR_INTERRUPTED, /* a signal asked to stop; state was saved */
     BNF_ERR_REMOTE,      /* another rank failed; this rank had no error of its own */
+    BNF_ERR_FENCED,      /* a newer job has taken over the run folder */
+    BNF_ERR_LATE,        /* a rank did not arrive in time */
     BNF_STATUS_COUNT
 } bnf_status;
 

@@ -32,6 +32,8 @@ const char *bnf_status_name(bnf_status s)
         [BNF_ERR_UNSUPPORTED] = "not supported",
         [BNF_ERR_INTERRUPTED] = "interrupted",
         [BNF_ERR_REMOTE] = "another rank failed",
+        [BNF_ERR_FENCED] = "the run folder belongs to another job",
+        [BNF_ERR_LATE] = "a rank is late",
     };
     return (unsigned)s < BNF_STATUS_COUNT ? names[s] : "unknown status";
 }

@@ -31,9 +31,24 @@ static void usage(FILE *out)
             bnf_version());
 }
 
+/* What job scripts decide by; docs/operations.md lists them. */
 static int exit_code(bnf_status s)
 {
-    return s == BNF_OK ? 0 : s == BNF_ERR_CONFIG || s == BNF_ERR_ARG ? 2 : s == BNF_ERR_INTERRUPTED ? 75 : 1;
+    switch (s) {
+    case BNF_OK:
+        return 0;
+    case BNF_ERR_CONFIG:
+    case BNF_ERR_ARG:
+        return 2; /* the same again would fail again */
+    case BNF_ERR_INTERRUPTED:
+        return 75; /* saved: go on with --resume auto */
+    case BNF_ERR_LATE:
+        return 76; /* a rank hung or was lost: go on with what is left */
+    case BNF_ERR_FENCED:
+        return 78; /* another job has the run folder: stay away */
+    default:
+        return 1;
+    }
 }
 
 /* A failure known to all ranks ends with every rank's own exit; one that others wait for ends them, too. */

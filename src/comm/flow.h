@@ -1,0 +1,59 @@
+/* comm/flow.h - sums to owners and values from owners that travel while the caller computes.
+ *
+ * A flow is a collective data movement over a communicator whose memory and messages are planned once and which is
+ * then started, polled and waited for once per step. The result is that of bnf_tree_reduce_to_owners and
+ * bnf_tree_broadcast_from_owners (comm/tree.h), bit for bit, whatever the algorithm and the number of ranks.
+ *
+ * Several flows of one communicator may be under way at once; every rank creates and starts them in the same order.
+ * Between start and the end, the arrays of the flow belong to it. Nothing is allocated after creation. One thread at a
+ * time may call these functions on the flows of one communicator. */
+#ifndef BNF_COMM_FLOW_H
+#define BNF_COMM_FLOW_H
+
+#include "comm/tree.h"
+
+typedef enum bnf_flow_algorithm {
+    BNF_FLOW_AUTO,   /* by the number of ranks and elements; the same choice on every rank */
+    BNF_FLOW_DIRECT, /* every rank to every owner: one round of size - 1 messages */
+    BNF_FLOW_HALVING /* partner by partner along the tree, half of what is left in each round: log2(size) messages;
+                        neighbours first, so that the largest messages stay inside a host */
+} bnf_flow_algorithm;
+
+typedef struct bnf_flow_config {
+    bnf_flow_algorithm algorithm;
+    bool bf16; /* f32 only: both operands of every addition of the tree are rounded to bfloat16 (the caller does so inside
+                  its range, with bnf_tree_add_bf16), so that partial sums travel in half the bytes */
+} bnf_flow_config;
+
+typedef struct bnf_flow bnf_flow;
+
+/* The sum over all leaves of partials[k][n] (values of this rank's cover nodes, see comm/tree.h), each element on its
+ * owner: rank r owns [owner_offset[r], owner_offset[r+1]) and gets them in out[own elements].
+ *   partials, out   addresses are fixed here; contents are read and written between start and end. partials are kept.
+ *   dtype           BNF_F32 or BNF_F64
+ * Collective. [out] flow owned, release with bnf_flow_destroy. Errors: BNF_ERR_MEMORY (agreed on by all ranks). */
+bnf_status bnf_flow_reduce_create(const bnf_comm *comm, const bnf_flow_config *config, int32_t leaves, bnf_dtype dtype,
+                                  const void *const *partials, int64_t n, const int64_t *owner_offset, void *out,
+                                  bnf_flow **flow);
+
+/* value[n] is right on its owners' elements and becomes so everywhere. Collective. */
+bnf_status bnf_flow_spread_create(const bnf_comm *comm, const bnf_flow_config *config, bnf_dtype dtype,
+                                  const int64_t *owner_offset, void *value, bnf_flow **flow);
+
+/* Local, although every rank must have ended the same flows. NULL is legal. */
+void bnf_flow_destroy(bnf_flow *flow);
+
+/* Posts the first messages. Does not wait. Legal again after the end. Errors: BNF_ERR_COMM. */
+bnf_status bnf_flow_start(bnf_flow *flow);
+
+/* Moves on as far as is possible without waiting. [out] done. Cheap when nothing has arrived. A flow that was not
+ * started counts as done. */
+bnf_status bnf_flow_poll(bnf_flow *flow, bool *done);
+
+/* Waits for the end. */
+bnf_status bnf_flow_wait(bnf_flow *flow);
+
+/* Bytes that this rank sends per start, and messages. */
+void bnf_flow_traffic(const bnf_flow *flow, int64_t *bytes, int64_t *messages);
+
+#endif
