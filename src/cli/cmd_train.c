@@ -28,13 +28,17 @@ static void print_result(const bnf_job *job, const bnf_train_result *r)
 bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
 {
     bnf_arg_list set = {0}, files = {0};
-    const char *resume = NULL;
+    const char *resume = NULL, *limit = NULL;
+    char limit_set[64];
     bool help = false, help_config = false, overwrite = false;
     const bnf_arg args[] = {
         {"set", "KEY=VALUE", "override a key of the configuration; may be repeated", BNF_ARG_LIST, &set},
         {"resume", "auto|FILE",
          "continue from the newest sound checkpoint of the run folder (or start if there is none), or from FILE",
          BNF_ARG_STR, &resume},
+        {"time-limit", "DURATION",
+         "stop with a checkpoint (exit code 75) before it is over: 90, 15m, 2h, 1-02:00:00; run.time_limit",
+         BNF_ARG_STR, &limit},
         {"overwrite", NULL, "replace a run that the run folder holds", BNF_ARG_FLAG, &overwrite},
         {"help-config", NULL, "print every key with default and meaning", BNF_ARG_FLAG, &help_config},
         {"help", NULL, "print this", BNF_ARG_FLAG, &help},
@@ -57,6 +61,12 @@ bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
         return bnf_fail(BNF_ERR_CONFIG, "give one configuration file (banff train --help)");
     if (resume && overwrite)
         return bnf_fail(BNF_ERR_CONFIG, "--resume and --overwrite exclude each other");
+    if (limit) {
+        snprintf(limit_set, sizeof limit_set, "run.time_limit=%s", limit);
+        if (set.count == BNF_ARGS_MAX_ITEMS)
+            return bnf_fail(BNF_ERR_CONFIG, "more than %d times --set and --time-limit", BNF_ARGS_MAX_ITEMS);
+        set.item[set.count++] = limit_set;
+    }
     bnf_job *job;
     bnf_train_result result;
     bnf_train_options options = {.overwrite = overwrite, .out = stdout, .checkpoint = resume};
@@ -67,7 +77,7 @@ bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
     if (s == BNF_OK && first)
         print_result(job, &result);
     if (s == BNF_OK && result.interrupted)
-        s = bnf_fail(BNF_ERR_INTERRUPTED, "stopped by a signal after step %lld; --resume auto continues",
+        s = bnf_fail(BNF_ERR_INTERRUPTED, "stopped %s after step %lld; --resume auto continues", result.interrupted,
                      (long long)result.step);
     bnf_job_destroy(job);
     return s;

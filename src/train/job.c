@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "comm/agree.h"
 #include "report/progress.h"
+#include "train/limit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +34,8 @@ static const bnf_cfg_key run_keys[] = {
     {"keep", BNF_CFG_INT, offsetof(bnf_run_settings, keep), "3", "checkpoints to keep", .min = 1, .max = 1e6},
     {"progress", BNF_CFG_ENUM, offsetof(bnf_run_settings, progress), "auto",
      "progress line: auto is a bar on a terminal, plain lines elsewhere", .choices = progress_names},
+    {"time_limit", BNF_CFG_STRING, offsetof(bnf_run_settings, time_limit), "auto",
+     "stop with a checkpoint before it is over (90, 15m, 2h, 1-02:00:00); auto: SLURM's, if any; none"},
     {"eager", BNF_CFG_BOOL, offsetof(bnf_run_settings, eager), "false",
      "one operation at a time, each result checked for NaN (BNF_EAGER=1 does the same); slow"},
     {"reference", BNF_CFG_BOOL, offsetof(bnf_run_settings, reference), "false",
@@ -71,6 +74,9 @@ static const bnf_cfg_key train_keys[] = {
     {"nonfinite", BNF_CFG_ENUM, offsetof(bnf_train_settings, nonfinite), "stop",
      "a loss or gradient that is not finite: stop with an error, or skip the update and count it",
      .choices = nonfinite_names},
+    {"nonfinite_limit", BNF_CFG_INT, offsetof(bnf_train_settings, nonfinite_limit), "100",
+     "for nonfinite: skip, updates left out in a row before the run stops after all; 0: any number", .min = 0,
+     .max = 1e9},
 };
 
 static void fill_sections(bnf_job *job)
@@ -120,6 +126,7 @@ static bnf_status check(const bnf_job *job)
     if (job->data.batch % job->data.leaves)
         return bnf_fail(BNF_ERR_CONFIG, "data.batch (%lld) must be a multiple of data.leaves (%lld)",
                         (long long)job->data.batch, (long long)job->data.leaves);
+    BNF_TRY(bnf_limit_check(job->run.time_limit));
     bnf_optim_settings optim;
     BNF_TRY(bnf_optim_config_settings(&job->optim, &optim));
     return job->recipe->check ? job->recipe->check(job->settings) : BNF_OK;

@@ -18,6 +18,7 @@ typedef struct bnf_run_settings {
     int64_t checkpoint_every; /* steps; 0: at the end of every epoch */
     int64_t keep;             /* checkpoints */
     int progress;             /* bnf_progress_mode */
+    char *time_limit;         /* train/limit.h */
     bool eager, reference;
 } bnf_run_settings;
 
@@ -34,8 +35,9 @@ typedef enum bnf_nonfinite { BNF_NONFINITE_STOP = 0, BNF_NONFINITE_SKIP } bnf_no
 
 typedef struct bnf_train_settings {
     int64_t epochs;
-    int64_t steps; /* stop after this many; 0: after all epochs */
-    int nonfinite; /* bnf_nonfinite */
+    int64_t steps;           /* stop after this many; 0: after all epochs */
+    int nonfinite;           /* bnf_nonfinite */
+    int64_t nonfinite_limit; /* updates left out in a row; 0: any number */
 } bnf_train_settings;
 
 typedef struct bnf_job {

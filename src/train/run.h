@@ -25,7 +25,8 @@ typedef struct bnf_train_result {
     double test_loss, test_accuracy; /* NaN without a test part */
     char weights[17];                /* bnf_state_hash */
     double seconds, samples_per_second;
-    bool interrupted; /* SIGINT, SIGTERM or SIGUSR1: a checkpoint was written */
+    const char *interrupted; /* why a checkpoint was written and the run left ("by a signal", "for the time limit"), or
+                              * NULL */
 } bnf_train_result;
 
 /* Trains. Collective. Errors: BNF_ERR_CONFIG (the folder has a run and neither resume nor overwrite was asked; ranks,

@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "comm/agree.h"
 #include "dist/owners.h"
+#include "train/weights.h"
+#include "train/limit.h"
 #include "train/rule.h"
 #include "train/stop.h"
 
@@ -36,10 +38,11 @@ typedef struct trainer {
     int64_t step, total, per_epoch, saved; /* saved: step of the newest checkpoint, -1 */
     struct {
         tally line, epoch;
-        double skipped;                          /* steps whose update was left out */
+        double skipped, skipped_row;             /* steps whose update was left out; those since the last good one */
     } sums;                                      /* goes into checkpoints: doubles only */
     double line_start, stall_before, seconds[4]; /* since the last line: compute, reduce, update, broadcast */
     double grad_norm;
+    bnf_limit limit; /* of time; rank 0's counts */
     bnf_train_result *result;
 } trainer;
 
@@ -173,11 +176,18 @@ static void count_step(trainer *t, const bnf_batch *batch)
 
 static bnf_status not_finite(trainer *t, const char *what)
 {
+    int64_t most = t->job->train.nonfinite_limit;
     t->sums.skipped++;
-    if (t->job->train.nonfinite == BNF_NONFINITE_SKIP) {
+    t->sums.skipped_row++;
+    if (t->job->train.nonfinite == BNF_NONFINITE_SKIP && (most == 0 || t->sums.skipped_row <= (double)most)) {
         bnf_log_warning("step %lld: %s is not finite; the update is left out", (long long)t->step, what);
         return BNF_OK;
     }
+    if (t->job->train.nonfinite == BNF_NONFINITE_SKIP)
+        return bnf_fail(BNF_ERR_NUMERIC,
+                        "step %lld: %s is not finite, as in the %lld steps before it (train.nonfinite_limit); the last "
+                        "checkpoint is of step %lld",
+                        (long long)t->step, what, (long long)most, (long long)t->saved);
     return bnf_fail(
         BNF_ERR_NUMERIC,
         "step %lld: %s is not finite (train.nonfinite: skip would go on); the last checkpoint is of step %lld",
@@ -201,6 +211,7 @@ static bnf_status one_step(trainer *t)
     t->grad_norm = stats.grad_norm;
     if (!stats.finite)
         return not_finite(t, "a gradient");
+    t->sums.skipped_row = 0;
     bnf_plan_commit(t->model.plan);
     count_step(t, batch);
     return BNF_OK;
@@ -275,8 +286,16 @@ static bnf_status save(trainer *t)
 {
     if (t->saved == t->step)
         return BNF_OK;
+    const char *broken = bnf_weights_not_finite(t->params);
+    if (broken)
+        return bnf_fail(BNF_ERR_NUMERIC,
+                        "step %lld: weights of '%s' are not finite, and no checkpoint was written; the last one is of "
+                        "step %lld",
+                        (long long)t->step, broken, (long long)t->saved);
     bnf_state state = state_of(t);
+    double start = bnf_clock_seconds();
     BNF_TRY(bnf_state_save(&state, t->checkpoints, t->step));
+    bnf_limit_saved(&t->limit, bnf_clock_seconds() - start);
     t->saved = t->step;
     return BNF_OK;
 }
@@ -320,17 +339,19 @@ static bnf_status loop(trainer *t)
     double start = bnf_clock_seconds();
     int64_t from = t->step;
     bnf_loader_seek(t->loader, t->step);
+    bnf_limit_loop(&t->limit, start, 4 * bnf_weights_bytes(t->params));
     t->line_start = start;
     while (t->step < t->total) {
-        bool stop = false;
+        bnf_stop stop;
         BNF_TRY(one_step(t));
         t->step++;
         BNF_TRY(after_step(t));
-        BNF_TRY(bnf_stop_agreed(t->comm, &stop));
-        if (stop && t->step < t->total) {
+        BNF_TRY(bnf_stop_agreed(t->comm, t->first && bnf_limit_due(&t->limit, bnf_clock_seconds()), &stop));
+        if (stop != BNF_STOP_NO && t->step < t->total) {
             BNF_TRY(save(t));
-            t->result->interrupted = true;
-            bnf_log_warning("stopped by a signal after step %lld; checkpoint written", (long long)t->step);
+            t->result->interrupted = bnf_stop_text(stop);
+            bnf_log_warning("stopped %s after step %lld; checkpoint written", t->result->interrupted,
+                            (long long)t->step);
             break;
         }
     }
@@ -365,7 +386,12 @@ bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_tra
     *result = (bnf_train_result){.loss = NAN, .accuracy = NAN, .test_loss = NAN, .test_accuracy = NAN};
     t.threads = bnf_job_threads(job, comm);
     bnf_stop_install();
-    bnf_status s = prepare(&t, options);
+    bnf_status s = BNF_OK;
+    if (t.first)
+        s = bnf_limit_start(&t.limit, job->run.time_limit);
+    s = bnf_comm_agree(comm, s);
+    if (s == BNF_OK)
+        s = prepare(&t, options);
     if (s == BNF_OK && t.step >= t.total)
         s = evaluate(&t, false); /* resumed at the end: the line is there already */
     if (s == BNF_OK)

@@ -44,4 +44,16 @@ rm "$work"/run/checkpoints/ckpt-00000000000[4-8].h5
 succeed "resume" launch 3 1 "${train[@]}" --set train.nonfinite=skip --resume auto
 grep -qF "not finite: 6" "$work/out" || wrong "6 of 8 updates should be missing"
 [ "$(weights "$work/run")" = "$expect" ] || wrong "weights differ"
+checks "a bound on updates left out in a row: stops where it is passed, also when the count was carried by a checkpoint"
+rm -rf "$work/run"
+bound=("${train[@]}" --set train.nonfinite=skip --set train.nonfinite_limit=3)
+refuse "bound" "as in the 3 steps before it" "train.nonfinite_limit" -- launch 2 1 "${bound[@]}"
+stopped_at=$(sed -n 's/.*step \([0-9]*\): .* is not finite, as.*/\1/p' "$work/out" | head -n 1)
+rm -rf "$work/run"
+refuse "bound, stopped after $((stopped_at - 1)) steps" "stopped for the time limit after step 1;" -- \
+    launch 1 1 "${bound[@]}" --time-limit 0
+for ((step = 2; step < stopped_at; step++)); do
+    refuse "bound, step $step" "after step $step;" -- launch 1 1 "${bound[@]}" --time-limit 0 --resume auto
+done
+refuse "bound, resumed" "step $stopped_at: " "train.nonfinite_limit" -- launch 1 1 "${bound[@]}" --resume auto
 finish
