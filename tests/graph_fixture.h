@@ -16,10 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OK(expr)                                                                                                       \
-    do {                                                                                                               \
-        if ((expr) != BNF_OK)                                                                                          \
-            fail_msg("%s: %s", #expr, bnf_error_message());                                                            \
+#define OK(expr)                                            \
+    do {                                                    \
+        if ((expr) != BNF_OK)                               \
+            fail_msg("%s: %s", #expr, bnf_error_message()); \
     } while (0)
 
 typedef struct fixture {
@@ -38,7 +38,8 @@ typedef struct fixture {
 /* Emits the network and its loss into f->scope; may set f->kept. */
 typedef bnf_val (*fixture_build)(fixture *f);
 
-static inline void *fixture_aligned(size_t bytes) {
+static inline void *fixture_aligned(size_t bytes)
+{
     void *p = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
     assert_non_null(p);
     memset(p, 0, (bytes + 63) / 64 * 64 + 64);
@@ -46,12 +47,14 @@ static inline void *fixture_aligned(size_t bytes) {
 }
 
 /* A smooth deterministic filling in about (-1, 1), without ties. */
-static inline double fixture_value(int64_t i) {
+static inline double fixture_value(int64_t i)
+{
     return sin(1.7 * (double)i + 0.3) + 0.1 * cos(5.1 * (double)i);
 }
 
 static inline void fixture_open(fixture *f, bnf_dtype real, int64_t batch, int64_t leaves, const bnf_desc *sample,
-                                int64_t classes, fixture_build build, const bnf_plan_config *cfg) {
+                                int64_t classes, fixture_build build, const bnf_plan_config *cfg)
+{
     memset(f, 0, sizeof *f);
     f->batch = batch;
     f->leaves = leaves;
@@ -101,7 +104,8 @@ static inline void fixture_open(fixture *f, bnf_dtype real, int64_t batch, int64
     OK(bnf_plan_bind(f->plan, f->weight, f->weight_data));
 }
 
-static inline void fixture_close(fixture *f) {
+static inline void fixture_close(fixture *f)
+{
     bnf_plan_destroy(f->plan);
     bnf_graph_destroy(f->graph);
     bnf_params_destroy(f->params);
@@ -110,18 +114,21 @@ static inline void fixture_close(fixture *f) {
     free(f->label_data);
 }
 
-static inline double fixture_scalar(const fixture *f, bnf_val v) {
+static inline double fixture_scalar(const fixture *f, bnf_val v)
+{
     const void *p = bnf_plan_output(f->plan, v);
     return bnf_params_real(f->params) == BNF_F64 ? *(const double *)p : *(const float *)p;
 }
 
-static inline double fixture_run(fixture *f) {
+static inline double fixture_run(fixture *f)
+{
     OK(bnf_plan_run(f->plan, 0));
     return fixture_scalar(f, f->loss);
 }
 
 /* Gradient of parameter `index` after a run on one rank; borrowed. */
-static inline const void *fixture_gradient(fixture *f, int index) {
+static inline const void *fixture_gradient(fixture *f, int index)
+{
     size_t size = bnf_dtype_size(bnf_params_real(f->params));
     for (int g = 0; g < bnf_plan_grad_groups(f->plan); g++) {
         const bnf_grad_group *group = bnf_plan_grad_group(f->plan, g);
@@ -133,7 +140,8 @@ static inline const void *fixture_gradient(fixture *f, int index) {
 }
 
 /* Every parameter's gradient against central differences, f64. States are put back before every run. */
-static inline void fixture_check_gradients(fixture *f, double tolerance) {
+static inline void fixture_check_gradients(fixture *f, double tolerance)
+{
     double *state[64], *grad;
     int n = bnf_params_count(f->params);
     for (int i = 0; i < n; i++) {
@@ -154,7 +162,8 @@ static inline void fixture_check_gradients(fixture *f, double tolerance) {
             double *w = bnf_params_value(f->params, p), was = w[i], h = 1e-6, side[2];
             for (int k = 0; k < 2; k++) {
                 for (int s = 0; s < n; s++)
-                    memcpy(bnf_params_value(f->params, s), state[s], bnf_desc_bytes(&bnf_params_info(f->params, s)->desc));
+                    memcpy(bnf_params_value(f->params, s), state[s],
+                           bnf_desc_bytes(&bnf_params_info(f->params, s)->desc));
                 w[i] = was + (k ? h : -h);
                 bnf_params_touch(f->params);
                 side[k] = fixture_run(f);
@@ -162,7 +171,8 @@ static inline void fixture_check_gradients(fixture *f, double tolerance) {
             w[i] = was;
             double fd = (side[1] - side[0]) / (2 * h), error = fabs(fd - grad[i]) / (1 + fabs(fd));
             if (!(error < tolerance))
-                fail_msg("%s[%lld] (batch %lld, leaves %lld): gradient %.12g, finite difference %.12g", info->name, (long long)i, (long long)f->batch, (long long)f->leaves, grad[i], fd);
+                fail_msg("%s[%lld] (batch %lld, leaves %lld): gradient %.12g, finite difference %.12g", info->name,
+                         (long long)i, (long long)f->batch, (long long)f->leaves, grad[i], fd);
         }
         free(grad);
         bnf_params_touch(f->params);

@@ -1,4 +1,5 @@
 /* Communicators: life and properties. */
+#include "comm/flow_impl.h"
 #include "comm/impl.h"
 
 #include <pthread.h>
@@ -41,10 +42,12 @@ static bnf_status comm_new(MPI_Comm mpi, bnf_comm **comm)
     BNF_TRY_GOTO(s, bnf_calloc((size_t)c->size * 2, sizeof *c->counts, "a communicator", &c->counts), fail);
     BNF_TRY_GOTO(s, bnf_calloc((size_t)c->size * 2, sizeof *c->requests, "a communicator", &c->requests), fail);
     BNF_TRY_GOTO(s, bnf_calloc(1, sizeof *c->tree, "a communicator", &c->tree), fail);
+    BNF_TRY_GOTO(s, bnf_calloc(1, sizeof *c->flows, "a communicator", &c->flows), fail);
     *comm = c;
     return BNF_OK;
 fail:
     if (c != NULL) {
+        bnf_tree_space_destroy(c->tree);
         bnf_free(c->requests);
         bnf_free(c->counts);
         bnf_free(c);
@@ -59,6 +62,7 @@ void bnf_comm_destroy(bnf_comm *comm)
         return;
     MPI_Comm_free(&comm->mpi);
     bnf_tree_space_destroy(comm->tree);
+    bnf_free(comm->flows);
     bnf_free(comm->requests);
     bnf_free(comm->counts);
     bnf_free(comm);

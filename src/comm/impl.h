@@ -12,6 +12,7 @@ enum {
     BNF_TAG_EXCHANGE = BNF_COMM_MAX_TAG + 1,
     BNF_TAG_GATHER,
     BNF_TAG_TREE,
+    BNF_TAG_FLOW, /* and all above */
 };
 
 /* Working memory of the tree's sums, kept between calls so that a training step allocates nothing. Its size depends
@@ -30,8 +31,9 @@ typedef struct bnf_tree_space {
 struct bnf_comm {
     MPI_Comm mpi;
     int rank, size;
-    int *counts;                /* [2 size] for MPI's int arrays */
-    bnf_comm_request *requests; /* [2 size] for collective calls made of pairwise messages */
+    int *counts;                  /* [2 size] for MPI's int arrays */
+    bnf_comm_request *requests;   /* [2 size] for collective calls made of pairwise messages */
+    struct bnf_flow_board *flows; /* as `tree` */
     bnf_tree_space *tree; /* the pointer is set once, the content changes: collective calls take a const bnf_comm */
 };
 

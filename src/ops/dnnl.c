@@ -458,8 +458,8 @@ void bnf_dnnl_gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int
                    const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
 {
     int threads = enter_serial();
-    dnnl_status_t st = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a, lda, b, ldb, beta,
-                                  c, ldc);
+    dnnl_status_t st =
+        dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc);
     leave_serial(threads);
     BNF_ASSERT(st == dnnl_success);
 }
