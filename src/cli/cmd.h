@@ -15,6 +15,9 @@ struct bnf_cmd {
     bnf_cmd_fn fn;
 };
 
+/* The program's exit code for a status (docs/operations.md). */
+int bnf_cmd_exit_code(bnf_status status);
+
 bnf_status bnf_cmd_import(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_synth(const bnf_comm *world, int argc, char **argv);

@@ -6,6 +6,7 @@
 #include "train/run.h"
 
 #include <math.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,6 +24,21 @@ static void print_result(const bnf_job *job, const bnf_train_result *r)
     if (r->skipped > 0)
         printf("updates left out because a loss or gradient was not finite: %lld\n", (long long)r->skipped);
     printf("weights %s\nrun folder %s\n", r->weights, job->run.folder);
+}
+
+/* The main thread hangs, maybe with a lock in its hands: nothing of stdio is touched, and nobody is waited for. The
+ * launcher ends the other ranks when one has ended so. */
+static void late(const char *message) __attribute__((noreturn));
+static void late(const char *message)
+{
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+    char line[1400];
+    int n = snprintf(line, sizeof line, "banff train: %s\n", message);
+    if (n > 0 && poll(&p, 1, 2000) == 1) {
+        ssize_t written = write(STDERR_FILENO, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+        (void)written;
+    }
+    _exit(bnf_cmd_exit_code(BNF_ERR_LATE));
 }
 
 bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
@@ -69,7 +85,7 @@ bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
     }
     bnf_job *job;
     bnf_train_result result;
-    bnf_train_options options = {.overwrite = overwrite, .out = stdout, .checkpoint = resume};
+    bnf_train_options options = {.overwrite = overwrite, .out = stdout, .checkpoint = resume, .late = late};
     if (resume)
         options.resume = strcmp(resume, "auto") == 0 ? BNF_RESUME_AUTO : BNF_RESUME_PATH;
     BNF_TRY(bnf_job_load(world, bnf_recipes, files.item[0], set.item, (int)set.count, &job));

@@ -32,9 +32,9 @@ static void usage(FILE *out)
 }
 
 /* What job scripts decide by; docs/operations.md lists them. */
-static int exit_code(bnf_status s)
+int bnf_cmd_exit_code(bnf_status status)
 {
-    switch (s) {
+    switch (status) {
     case BNF_OK:
         return 0;
     case BNF_ERR_CONFIG:
@@ -85,7 +85,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
-            return exit_code(run(&commands[i], argc - 1, argv + 1));
+            return bnf_cmd_exit_code(run(&commands[i], argc - 1, argv + 1));
     fprintf(stderr, "banff: unknown command '%s'\n\n", argv[1]);
     usage(stderr);
     return 2;

@@ -64,7 +64,9 @@ static bnf_status allreduce(const bnf_comm *comm, MPI_Op op, MPI_Datatype type, 
     BNF_ASSERT(n >= 0 && bnf_comm_fits(n));
     if (alone(comm) || n == 0)
         return BNF_OK;
-    return bnf_comm_check(comm, MPI_Allreduce(MPI_IN_PLACE, values, (int)n, type, op, comm->mpi), "MPI_Allreduce");
+    int result;
+    BNF_COMM_WAITS(result, MPI_Allreduce(MPI_IN_PLACE, values, (int)n, type, op, comm->mpi));
+    return bnf_comm_check(comm, result, "MPI_Allreduce");
 }
 
 bnf_status bnf_comm_allreduce_i64(const bnf_comm *comm, bnf_comm_op op, int64_t *values, int64_t n)
@@ -82,7 +84,11 @@ bnf_status bnf_comm_allreduce_f64(const bnf_comm *comm, bnf_comm_op op, double *
 
 bnf_status bnf_comm_barrier(const bnf_comm *comm)
 {
-    return alone(comm) ? BNF_OK : bnf_comm_check(comm, MPI_Barrier(comm->mpi), "MPI_Barrier");
+    int result;
+    if (alone(comm))
+        return BNF_OK;
+    BNF_COMM_WAITS(result, MPI_Barrier(comm->mpi));
+    return bnf_comm_check(comm, result, "MPI_Barrier");
 }
 
 bnf_status bnf_comm_bcast(const bnf_comm *comm, int root, void *data, int64_t bytes)
@@ -92,7 +98,8 @@ bnf_status bnf_comm_bcast(const bnf_comm *comm, int root, void *data, int64_t by
         return BNF_OK;
     bnf_comm_span span;
     BNF_TRY(bnf_comm_span_make(comm, bytes, &span));
-    const int result = MPI_Bcast(data, span.count, span.type, root, comm->mpi);
+    int result;
+    BNF_COMM_WAITS(result, MPI_Bcast(data, span.count, span.type, root, comm->mpi));
     bnf_comm_span_free(&span);
     return bnf_comm_check(comm, result, "MPI_Bcast");
 }
@@ -105,7 +112,8 @@ bnf_status bnf_comm_allgather(const bnf_comm *comm, const void *send, int64_t by
     }
     bnf_comm_span span;
     BNF_TRY(bnf_comm_span_make(comm, bytes, &span));
-    const int result = MPI_Allgather(send, span.count, span.type, recv, span.count, span.type, comm->mpi);
+    int result;
+    BNF_COMM_WAITS(result, MPI_Allgather(send, span.count, span.type, recv, span.count, span.type, comm->mpi));
     bnf_comm_span_free(&span);
     return bnf_comm_check(comm, result, "MPI_Allgather");
 }
@@ -137,9 +145,9 @@ bnf_status bnf_comm_allgatherv(const bnf_comm *comm, const void *send, const int
         counts[r] = (int)recv_bytes[r];
         at[r] = r == 0 ? 0 : at[r - 1] + counts[r - 1];
     }
-    return bnf_comm_check(comm,
-                          MPI_Allgatherv(send, counts[comm->rank], MPI_BYTE, recv, counts, at, MPI_BYTE, comm->mpi),
-                          "MPI_Allgatherv");
+    int result;
+    BNF_COMM_WAITS(result, MPI_Allgatherv(send, counts[comm->rank], MPI_BYTE, recv, counts, at, MPI_BYTE, comm->mpi));
+    return bnf_comm_check(comm, result, "MPI_Allgatherv");
 }
 
 /* Posts everything, waits for what was posted, and returns the first error. */

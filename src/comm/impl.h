@@ -5,6 +5,7 @@
 #include <banff/comm.h>
 #include <mpi.h>
 
+#include "base/pulse.h"
 #include "comm/tree.h"
 
 /* Tags of this room, above those of callers. MPI promises at least 32767. */
@@ -36,6 +37,14 @@ struct bnf_comm {
     struct bnf_flow_board *flows; /* as `tree` */
     bnf_tree_space *tree; /* the pointer is set once, the content changes: collective calls take a const bnf_comm */
 };
+
+/* The result of an MPI call that waits for other ranks, with marks around it for the watchdog. */
+#define BNF_COMM_WAITS(result, call) \
+    do {                             \
+        bnf_pulse_wait(true);        \
+        (result) = (call);           \
+        bnf_pulse_wait(false);       \
+    } while (0)
 
 /* BNF_OK, or BNF_ERR_COMM with "what on rank r of n: <MPI's text>". */
 bnf_status bnf_comm_check(const bnf_comm *comm, int mpi_result, const char *what);

@@ -45,7 +45,8 @@ bnf_status bnf_comm_send(const bnf_comm *comm, int dest, int tag, const void *da
     BNF_ASSERT(comm != NULL && dest >= 0 && dest < comm->size);
     bnf_comm_span span;
     BNF_TRY(bnf_comm_span_make(comm, bytes, &span));
-    const int result = MPI_Send(data, span.count, span.type, dest, tag, comm->mpi);
+    int result;
+    BNF_COMM_WAITS(result, MPI_Send(data, span.count, span.type, dest, tag, comm->mpi));
     bnf_comm_span_free(&span);
     return bnf_comm_check(comm, result, "MPI_Send");
 }
@@ -56,7 +57,8 @@ bnf_status bnf_comm_recv(const bnf_comm *comm, int source, int tag, void *data, 
     bnf_comm_span span;
     MPI_Status status;
     BNF_TRY(bnf_comm_span_make(comm, bytes, &span));
-    const int result = MPI_Recv(data, span.count, span.type, from, tag, comm->mpi, &status);
+    int result;
+    BNF_COMM_WAITS(result, MPI_Recv(data, span.count, span.type, from, tag, comm->mpi, &status));
     bnf_comm_span_free(&span);
     BNF_TRY(bnf_comm_check(comm, result, "MPI_Recv"));
     return check_size(comm, &status, bytes);
@@ -66,7 +68,9 @@ bnf_status bnf_comm_probe(const bnf_comm *comm, int source, int tag, int *from, 
 {
     MPI_Status status;
     MPI_Count got = 0;
-    BNF_TRY(bnf_comm_check(comm, MPI_Probe(mpi_source(comm, source), tag, comm->mpi, &status), "MPI_Probe"));
+    int result;
+    BNF_COMM_WAITS(result, MPI_Probe(mpi_source(comm, source), tag, comm->mpi, &status));
+    BNF_TRY(bnf_comm_check(comm, result, "MPI_Probe"));
     BNF_TRY(bnf_comm_check(comm, MPI_Get_elements_x(&status, MPI_BYTE, &got), "MPI_Get_elements_x"));
     *from = status.MPI_SOURCE;
     *bytes = (int64_t)got;
@@ -116,7 +120,8 @@ bnf_status bnf_comm_wait(bnf_comm_request *request)
         return BNF_OK;
     MPI_Request mpi = load_request(request);
     MPI_Status status;
-    const int result = MPI_Wait(&mpi, &status);
+    int result;
+    BNF_COMM_WAITS(result, MPI_Wait(&mpi, &status));
     return finished(request, result, &status, "MPI_Wait");
 }
 

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/pulse.h"
 #include "comm/agree.h"
 #include "comm/tree.h"
 #include "dist/owners.h"
@@ -304,6 +305,7 @@ bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, 
     double total, t0 = bnf_clock_seconds();
     for (int i = 0; i < u->n; i++)
         u->mine[i].grad = NULL;
+    bnf_pulse_phase(BNF_PHASE_REDUCE);
     BNF_TRY(reduce(u, plan));
     double t1 = bnf_clock_seconds();
     BNF_TRY(bnf_comm_agree(u->comm, for_mine(u, raw_gradient)));
@@ -311,9 +313,11 @@ bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, 
     *stats = (bnf_update_stats){.grad_norm = sqrt(total), .finite = isfinite(total), .reduce_seconds = t1 - t0};
     if (!stats->finite)
         return BNF_OK;
+    bnf_pulse_phase(BNF_PHASE_UPDATE);
     BNF_TRY(bnf_comm_agree(u->comm, update_mine(u, u->rule.clip(u->rule.self, total), step)));
     double t2 = bnf_clock_seconds();
     stats->update_seconds = t2 - t1;
+    bnf_pulse_phase(BNF_PHASE_SPREAD);
     BNF_TRY(broadcast(u));
     stats->broadcast_seconds = bnf_clock_seconds() - t2;
     return BNF_OK;

@@ -2,6 +2,7 @@
 #include "train/run.h"
 
 #include "base/mem.h"
+#include "base/pulse.h"
 #include "comm/agree.h"
 
 #include <string.h>
@@ -14,6 +15,7 @@ bnf_status bnf_evaluate(bnf_model *model, const bnf_comm *comm, bnf_loader *load
     bnf_loader_seek(loader, 0);
     for (int64_t step = 0; step < steps && (limit <= 0 || samples < limit); step++) {
         const bnf_batch *batch = NULL;
+        bnf_pulse_phase(BNF_PHASE_EVALUATE);
         BNF_TRY(bnf_comm_agree(comm, bnf_loader_next(loader, &batch)));
         BNF_TRY(bnf_model_run(model, batch, step));
         double n = (double)batch->valid;

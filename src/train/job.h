@@ -19,6 +19,7 @@ typedef struct bnf_run_settings {
     int64_t keep;             /* checkpoints */
     int progress;             /* bnf_progress_mode */
     char *time_limit;         /* train/limit.h */
+    int64_t watchdog;         /* seconds; 0: off */
     bool eager, reference;
 } bnf_run_settings;
 

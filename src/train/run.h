@@ -7,6 +7,7 @@
 #define BNF_TRAIN_RUN_H
 
 #include "train/model.h"
+#include "train/watchdog.h"
 
 #include <stdio.h>
 
@@ -17,6 +18,7 @@ typedef struct bnf_train_options {
     const char *checkpoint; /* for BNF_RESUME_PATH */
     bool overwrite;         /* start anew in a folder that has a run: its checkpoints and metrics are removed */
     FILE *out;              /* progress line; NULL: none */
+    bnf_watchdog_end late;  /* tells that a rank is late (run.watchdog), and ends; NULL: nobody looks */
 } bnf_train_options;
 
 typedef struct bnf_train_result {

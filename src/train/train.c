@@ -11,6 +11,7 @@
 #include "train/limit.h"
 #include "train/rule.h"
 #include "train/stop.h"
+#include "train/watchdog.h"
 
 #include <math.h>
 #include <string.h>
@@ -43,6 +44,7 @@ typedef struct trainer {
     double line_start, stall_before, seconds[4]; /* since the last line: compute, reduce, update, broadcast */
     double grad_norm;
     bnf_limit limit; /* of time; rank 0's counts */
+    bnf_watchdog *watchdog;
     bnf_train_result *result;
 } trainer;
 
@@ -150,7 +152,8 @@ static bnf_status prepare(trainer *t, const bnf_train_options *options)
     BNF_TRY(resume(t, options));
     if (t->job->train.steps > 0 && t->job->train.steps < t->total)
         t->total = t->job->train.steps;
-    return bnf_comm_agree(t->comm, open_outputs(t, options));
+    BNF_TRY(bnf_comm_agree(t->comm, open_outputs(t, options)));
+    return t->watchdog ? bnf_watchdog_share(t->watchdog, t->job->run.folder) : BNF_OK;
 }
 
 static void add(tally *to, const tally *from)
@@ -198,8 +201,10 @@ static bnf_status one_step(trainer *t)
 {
     const bnf_batch *batch = NULL;
     bnf_update_stats stats;
+    bnf_pulse(BNF_PHASE_LOAD, t->step);
     BNF_TRY(bnf_comm_agree(t->comm, bnf_loader_next(t->loader, &batch)));
     double start = bnf_clock_seconds();
+    bnf_pulse_phase(BNF_PHASE_COMPUTE);
     BNF_TRY(bnf_comm_agree(t->comm, bnf_model_run(&t->model, batch, t->step)));
     t->seconds[0] += bnf_clock_seconds() - start;
     if (!isfinite(bnf_model_scalar(&t->model, t->model.values.loss)))
@@ -294,6 +299,7 @@ static bnf_status save(trainer *t)
                         (long long)t->step, broken, (long long)t->saved);
     bnf_state state = state_of(t);
     double start = bnf_clock_seconds();
+    bnf_pulse(BNF_PHASE_CHECKPOINT, t->step);
     BNF_TRY(bnf_state_save(&state, t->checkpoints, t->step));
     bnf_limit_saved(&t->limit, bnf_clock_seconds() - start);
     t->saved = t->step;
@@ -344,8 +350,9 @@ static bnf_status loop(trainer *t)
     while (t->step < t->total) {
         bnf_stop stop;
         BNF_TRY(one_step(t));
-        t->step++;
+        bnf_pulse(BNF_PHASE_END, ++t->step);
         BNF_TRY(after_step(t));
+        bnf_pulse(BNF_PHASE_END, t->step);
         BNF_TRY(bnf_stop_agreed(t->comm, t->first && bnf_limit_due(&t->limit, bnf_clock_seconds()), &stop));
         if (stop != BNF_STOP_NO && t->step < t->total) {
             BNF_TRY(save(t));
@@ -390,6 +397,8 @@ bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_tra
     if (t.first)
         s = bnf_limit_start(&t.limit, job->run.time_limit);
     s = bnf_comm_agree(comm, s);
+    if (s == BNF_OK && job->run.watchdog > 0 && options->late)
+        s = bnf_watchdog_start(comm, (double)job->run.watchdog, options->late, &t.watchdog);
     if (s == BNF_OK)
         s = prepare(&t, options);
     if (s == BNF_OK && t.step >= t.total)
@@ -402,6 +411,7 @@ bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_tra
     if (t.progress)
         bnf_progress_finish(t.progress);
     bnf_status closed = bnf_folder_close(&t.folder);
+    bnf_watchdog_stop(t.watchdog);
     release(&t);
     return s != BNF_OK ? s : bnf_comm_agree(comm, closed);
 }
