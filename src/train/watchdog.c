@@ -21,7 +21,7 @@
 #define HOST_BYTES 64
 #define RECORD_BYTES 128 /* of a file: one line, padded, so that it is replaced by one write */
 #define LINE_BYTES 1200
-#define ANSWER_SECONDS 5.0 /* that the file system has to tell of the others */
+#define ANSWER_SECONDS 5.0 /* at most, that the file system has to tell of the others */
 
 struct bnf_watchdog {
     int rank, ranks;
@@ -177,11 +177,11 @@ static void bark(bnf_watchdog *d)
 {
     char text[LINE_BYTES];
     bnf_pulse_record at;
-    double until = bnf_clock_seconds() + ANSWER_SECONDS;
+    double answer = d->limit < ANSWER_SECONDS ? d->limit : ANSWER_SECONDS, until = bnf_clock_seconds() + answer;
     bnf_pulse_read(&at);
     d->asked = true;
     pthread_cond_broadcast(&d->changed);
-    for (double left = ANSWER_SECONDS; left > 0 && d->has_scribe && !d->answered; left = until - bnf_clock_seconds())
+    for (double left = answer; left > 0 && d->has_scribe && !d->answered; left = until - bnf_clock_seconds())
         wait_for(d, left);
     if (d->answered)
         memcpy(text, d->verdict, sizeof text);

@@ -8,7 +8,7 @@
 succeed "synth" "$banff" synth shapes --out "$work/d.h5" --train 64 --test 16 --size 8x8
 cat >"$work/c.yaml" <<YAML
 recipe: lipschitz
-run: {progress: off, log_every: 1, checkpoint_every: 3, watchdog: 2}
+run: {progress: off, log_every: 1, checkpoint_every: 3, watchdog: 3}
 data: {file: $work/d.h5, batch: 16, leaves: 4}
 train: {epochs: 3}
 model:
@@ -18,7 +18,7 @@ model:
     - {type: groupsort2}
     - {type: head, out: 10}
 YAML
-[ -n "$slow" ] && sed -i 's/watchdog: 2/watchdog: 6/' "$work/c.yaml"
+[ -n "$slow" ] && sed -i 's/watchdog: 3/watchdog: 6/' "$work/c.yaml"
 train=(train "$work/c.yaml" --set run.folder="$work/run")
 host=$(uname -n)
 
@@ -42,8 +42,8 @@ expect=$(weights "$work/run")
 # Phases and the rank that hangs in them; each run goes on from the one before it.
 rm -rf "$work/run"
 checks "an endless loop in one of three ranks, in several phases: named, 76, and the run can be resumed"
-stalls=(1:2:compute 0:4:evaluate 2:5:reduce 0:9:checkpoint 1:10:load)
-thorough || stalls=(1:2:compute 0:9:checkpoint)
+stalls=(1:2:compute 0:9:checkpoint)
+thorough || stalls=(0:9:checkpoint)
 for stall in "${stalls[@]}"; do
     IFS=: read -r rank step phase <<<"$stall"
     BNF_TEST_STALL=$stall late "stall in $stall" "rank $rank on host $host is late: step $step, phase $phase, for " \
