@@ -4,7 +4,7 @@
  * have stood still for the limit, it ends this process, whatever hangs. It knows of the other ranks through the second
  * thread, which writes what this rank is at into a small file of the run folder twenty times per limit, and reads those
  * of the others once, when the limit has passed; if the file system does not answer, the first thread does not wait for
- * it. See docs/decisions/0041-watchdog-files.md. */
+ * it. See docs/operations.md, "The watchdog". */
 #ifndef BNF_TRAIN_WATCHDOG_H
 #define BNF_TRAIN_WATCHDOG_H
 
