@@ -33,6 +33,8 @@ typedef enum bnf_thread_level {
 /* Starts MPI; also without mpirun, as one process. If the calling program has started MPI already, that is used and
  * bnf_comm_finalize leaves it running. Call once. Errors: BNF_ERR_UNSUPPORTED if MPI offers less than `level`. */
 bnf_status bnf_comm_init(bnf_thread_level level);
+/* The same, but asks MPI for `wish` and is content with `level`; bnf_comm_thread_level tells what was granted. */
+bnf_status bnf_comm_init_wish(bnf_thread_level level, bnf_thread_level wish);
 
 /* Ends MPI. Own communicators must have been destroyed. Does nothing if bnf_comm_init was not called. Collective. */
 bnf_status bnf_comm_finalize(void);

@@ -54,7 +54,8 @@ int bnf_cmd_exit_code(bnf_status status)
 /* A failure known to all ranks ends with every rank's own exit; one that others wait for ends them, too. */
 static bnf_status run(const struct bnf_cmd *command, int argc, char **argv)
 {
-    BNF_TRY(bnf_comm_init(BNF_THREAD_FUNNELED));
+    BNF_TRY(
+        bnf_comm_init_wish(BNF_THREAD_FUNNELED, BNF_THREAD_SERIALIZED)); /* dist.progress: thread needs the latter */
     const bnf_comm *world = bnf_comm_world();
     bnf_assert_set_rank(bnf_comm_rank(world));
     bnf_log_add_sink(stderr, BNF_LOG_WARNING, false);

@@ -84,9 +84,14 @@ static bnf_status start_mpi(int level)
 
 bnf_status bnf_comm_init(bnf_thread_level level)
 {
+    return bnf_comm_init_wish(level, level);
+}
+
+bnf_status bnf_comm_init_wish(bnf_thread_level level, bnf_thread_level wish)
+{
     static const int levels[] = {MPI_THREAD_SINGLE, MPI_THREAD_FUNNELED, MPI_THREAD_SERIALIZED, MPI_THREAD_MULTIPLE};
-    BNF_ASSERT(!running && (unsigned)level <= BNF_THREAD_MULTIPLE);
-    bnf_status s = start_mpi(levels[level]);
+    BNF_ASSERT(!running && (unsigned)wish <= BNF_THREAD_MULTIPLE && level <= wish);
+    bnf_status s = start_mpi(levels[wish]);
     if (s != BNF_OK)
         return s;
     MPI_Comm copy;
