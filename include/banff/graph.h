@@ -128,6 +128,10 @@ typedef struct bnf_plan_config {
     bool profile; /* count time per node */
     bool hold_states; /* states take their new values at bnf_plan_commit, not at the end of a run */
     uint64_t seed;    /* of random operations */
+    int cuts; /* at most so many further segment ends in the backward pass, so that gradients of upper layers are final
+                 before those of lower ones are computed; costs memory for activations of all leaves, changes no bit */
+    bool bf16_sums; /* f32 only: gradients are rounded to bfloat16 before every addition over leaves; other bits, the
+                       same for any number of ranks and threads */
 } bnf_plan_config;
 
 /* Compiles; outputs: values to keep after a run. Collective over cfg->comm in effect (ranks must build the same
@@ -165,6 +169,22 @@ typedef struct bnf_grad_group {
     const void *const *partial;
 } bnf_grad_group;
 int bnf_plan_grad_groups(const bnf_plan *plan);
+/* The same description at any time, without touching the sums. */
+const bnf_grad_group *bnf_plan_grad_layout(const bnf_plan *plan, int g);
+
+/* What is told to somebody who sends gradients while the plan computes. All calls come from the thread that called
+ * bnf_plan_run; NULL functions are left out. */
+typedef struct bnf_plan_hooks {
+    void *self;
+    /* Group g is final and in plain layout; it stays so until the next run. An error ends the run. */
+    bnf_status (*ready)(void *self, int g);
+    void (*poll)(void *self); /* often: between any two operations of this thread */
+    /* Outside of runs, and in runs around the plan's own collective calls, nobody else may send: begins with the end of
+     * a run, ends with the beginning of the next. */
+    void (*silence)(void *self, bool begin);
+} bnf_plan_hooks;
+/* hooks: copied; NULL takes them away. */
+void bnf_plan_set_hooks(bnf_plan *plan, const bnf_plan_hooks *hooks);
 /* Brings group g into plain layout if kernels left it packed, and describes it. Borrowed until the next run. */
 const bnf_grad_group *bnf_plan_grad_group(bnf_plan *plan, int g);
 
@@ -179,6 +199,7 @@ typedef struct bnf_plan_memory {
 } bnf_plan_memory;
 void bnf_plan_get_memory(const bnf_plan *plan, bnf_plan_memory *memory);
 int bnf_plan_segments(const bnf_plan *plan);
+bool bnf_plan_bf16_sums(const bnf_plan *plan); /* as configured */
 /* Leaves of the global batch. */
 int bnf_plan_leaf_count(const bnf_plan *plan);
 /* Flops of convolutions and dense layers per run over the whole batch. */

@@ -67,38 +67,59 @@ static void copy_slots(const bnf_plan *p, const bnf_segment *seg, int thread, in
     }
 }
 
+/* The thread that called bnf_plan_run is number 0 of the team. */
+static inline void poll(const bnf_plan *p)
+{
+    if (p->hooks.poll && omp_get_thread_num() == 0)
+        p->hooks.poll(p->hooks.self);
+}
+
 static void run_leaf(const bnf_plan *p, const bnf_segment *seg, int thread, int leaf, char *reduce, int64_t step)
 {
-    if (!p->cfg.eager)
-        for (int i = 0; i < seg->n_leaf; i++)
-            run_node(p, seg->leaf_nodes[i], thread, leaf, reduce, step);
+    for (int i = 0; i < seg->n_leaf && !p->cfg.eager; i++) {
+        run_node(p, seg->leaf_nodes[i], thread, leaf, reduce, step);
+        poll(p);
+    }
     copy_slots(p, seg, thread, leaf, reduce);
+}
+
+/* Elements [lo, hi) of buffer dst += those of src: an addition of the tree. */
+static void add(const bnf_plan *p, const bnf_segment *seg, int dst, int src, int64_t lo, int64_t hi)
+{
+    size_t real = bnf_plan_real(p);
+    char *a = bnf_plan_buffer(p, seg, dst), *b = bnf_plan_buffer(p, seg, src);
+    int64_t plain = !p->cfg.bf16_sums        ? hi
+                    : seg->sum_elements < hi ? seg->sum_elements
+                                             : hi; /* up to here as they are */
+    if (plain > lo) {
+        bnf_tree_add(p->graph->base.real, a + (size_t)lo * real, b + (size_t)lo * real, plain - lo);
+        lo = plain;
+    }
+    if (hi > lo)
+        bnf_tree_add_bf16((float *)a + lo, (const float *)b + lo, hi - lo);
 }
 
 /* This thread's leaves, in tree order. */
 static void run_walk(const bnf_plan *p, const bnf_segment *seg, int thread, int64_t step)
 {
     const bnf_walk *walk = &p->walks[thread];
-    bnf_dtype real = p->graph->base.real;
     for (int i = 0; i < walk->n_ops; i++) {
         const bnf_walk_op *op = &walk->ops[i];
         char *dst = bnf_plan_buffer(p, seg, op->dst);
         if (op->leaf >= 0)
             run_leaf(p, seg, thread, op->leaf, dst, step);
         else if (seg->elements > 0)
-            bnf_tree_add(real, dst, bnf_plan_buffer(p, seg, op->src), seg->elements);
+            add(p, seg, op->dst, op->src, 0, seg->elements);
     }
 }
 
 /* Additions between threads: every thread does its share of the elements of all of them. */
 static void run_merges(const bnf_plan *p, const bnf_segment *seg, int thread, int threads)
 {
-    size_t real = bnf_plan_real(p);
-    int64_t unit = (int64_t)(BNF_ALIGN / real), blocks = seg->elements / unit;
+    int64_t unit = (int64_t)(BNF_ALIGN / bnf_plan_real(p)), blocks = seg->elements / unit;
     int64_t lo = blocks * thread / threads * unit, hi = blocks * (thread + 1) / threads * unit;
     for (int i = 0; i < p->n_merges && hi > lo; i++)
-        bnf_tree_add(p->graph->base.real, bnf_plan_buffer(p, seg, p->merges[i].dst) + (size_t)lo * real,
-                     bnf_plan_buffer(p, seg, p->merges[i].src) + (size_t)lo * real, hi - lo);
+        add(p, seg, p->merges[i].dst, p->merges[i].src, lo, hi);
 }
 
 static bool all_finite(const bnf_desc *d, const void *data)
@@ -137,6 +158,12 @@ static bnf_status run_eager(const bnf_plan *p, const bnf_segment *seg, int64_t s
     return BNF_OK;
 }
 
+static void silence(const bnf_plan *p, bool begin)
+{
+    if (p->hooks.silence)
+        p->hooks.silence(p->hooks.self, begin);
+}
+
 static bnf_status sum_segment(const bnf_plan *p, const bnf_segment *seg)
 {
     const void *partials[64];
@@ -148,8 +175,20 @@ static bnf_status sum_segment(const bnf_plan *p, const bnf_segment *seg)
         memcpy(seg->sum_root, partials[0], (size_t)seg->sum_elements * bnf_plan_real(p));
         return BNF_OK;
     }
-    return bnf_tree_allreduce(p->cfg.comm, (int)p->graph->base.leaves, p->graph->base.real, partials, seg->sum_elements,
-                              seg->sum_root);
+    silence(p, true);
+    bnf_status s = bnf_tree_allreduce(p->cfg.comm, (int)p->graph->base.leaves, p->graph->base.real, partials,
+                                      seg->sum_elements, seg->sum_root);
+    silence(p, false);
+    return s;
+}
+
+static bnf_status run_eager_agreed(const bnf_plan *p, const bnf_segment *seg, int64_t step)
+{
+    bnf_status s = run_eager(p, seg, step);
+    silence(p, true);
+    s = bnf_comm_agree(p->cfg.comm, s);
+    silence(p, false);
+    return s;
 }
 
 static bnf_status run_segment(const bnf_plan *p, int s, int64_t step)
@@ -160,7 +199,7 @@ static bnf_status run_segment(const bnf_plan *p, int s, int64_t step)
     if (s == p->n_segments)
         return BNF_OK;
     if (p->cfg.eager) /* one rank's failure may not leave the others in the sum below */
-        BNF_TRY(bnf_comm_agree(p->cfg.comm, run_eager(p, seg, step)));
+        BNF_TRY(run_eager_agreed(p, seg, step));
 #pragma omp parallel num_threads(p->cfg.threads)
     {
         int thread = omp_get_thread_num(), threads = omp_get_num_threads();
@@ -192,12 +231,46 @@ static bnf_status check_bound(const bnf_plan *p)
     return BNF_OK;
 }
 
+static void unpack_group(const bnf_plan *p, bnf_segment *seg)
+{
+    size_t real = bnf_plan_real(p);
+    int n = seg->group.n_params, work = n * p->n_cover;
+#pragma omp parallel for num_threads(p->cfg.threads) schedule(dynamic)
+    for (int w = 0; w < work; w++) {
+        const bnf_slot *slot = &seg->slots[seg->n_sums + w % n];
+        int c = w / n;
+        const char *from = bnf_plan_buffer(p, seg, p->cover_buffer[c]) + (size_t)slot->offset * real;
+        char *to = seg->plain + ((size_t)c * (size_t)seg->group.n + (size_t)slot->plain) * real;
+        if (slot->pack)
+            slot->pack->unpack(slot->pack, from, to);
+        else
+            memcpy(to, from, bnf_desc_bytes(&p->graph->values[slot->value].desc));
+    }
+}
+
+static bnf_status run_segments(bnf_plan *p, int64_t step)
+{
+    for (int s = 0, group = 0; s <= p->n_segments; s++) {
+        bnf_segment *seg = &p->segments[s];
+        BNF_TRY(run_segment(p, s, step));
+        if (!p->hooks.ready || s == p->n_segments || seg->group.n_params == 0)
+            continue;
+        if (seg->packed)
+            unpack_group(p, seg);
+        BNF_TRY(p->hooks.ready(p->hooks.self, group++));
+    }
+    return BNF_OK;
+}
+
 bnf_status bnf_plan_run(bnf_plan *plan, int64_t step)
 {
     BNF_TRY(check_bound(plan));
     repack_params(plan);
-    for (int s = 0; s <= plan->n_segments; s++)
-        BNF_TRY(run_segment(plan, s, step));
+    silence(plan, false);
+    bnf_status s = run_segments(plan, step);
+    silence(plan, true);
+    if (s != BNF_OK)
+        return s;
     for (int i = 0; plan->cfg.profile && i < plan->n_nodes; i++)
         plan->runs[i].calls++;
     if (!plan->cfg.hold_states)
@@ -254,33 +327,29 @@ int bnf_plan_grad_groups(const bnf_plan *plan)
     return n;
 }
 
-static void unpack_group(const bnf_plan *p, bnf_segment *seg)
+static bnf_segment *group_segment(const bnf_plan *p, int g)
 {
-    size_t real = bnf_plan_real(p);
-    int n = seg->group.n_params, work = n * p->n_cover;
-#pragma omp parallel for num_threads(p->cfg.threads) schedule(dynamic)
-    for (int w = 0; w < work; w++) {
-        const bnf_slot *slot = &seg->slots[seg->n_sums + w % n];
-        int c = w / n;
-        const char *from = bnf_plan_buffer(p, seg, p->cover_buffer[c]) + (size_t)slot->offset * real;
-        char *to = seg->plain + ((size_t)c * (size_t)seg->group.n + (size_t)slot->plain) * real;
-        if (slot->pack)
-            slot->pack->unpack(slot->pack, from, to);
-        else
-            memcpy(to, from, bnf_desc_bytes(&p->graph->values[slot->value].desc));
-    }
+    for (int s = 0; s < p->n_segments; s++)
+        if (p->segments[s].group.n_params > 0 && g-- == 0)
+            return &p->segments[s];
+    BNF_ASSERT(!"there is no such group");
+    return NULL;
+}
+
+const bnf_grad_group *bnf_plan_grad_layout(const bnf_plan *plan, int g)
+{
+    return &group_segment(plan, g)->group;
 }
 
 const bnf_grad_group *bnf_plan_grad_group(bnf_plan *plan, int g)
 {
-    for (int s = 0; s < plan->n_segments; s++) {
-        bnf_segment *seg = &plan->segments[s];
-        if (seg->group.n_params == 0 || g-- > 0)
-            continue;
-        if (seg->packed)
-            unpack_group(plan, seg);
-        return &seg->group;
-    }
-    BNF_ASSERT(!"there is no such group");
-    return NULL;
+    bnf_segment *seg = group_segment(plan, g);
+    if (seg->packed)
+        unpack_group(plan, seg);
+    return &seg->group;
+}
+
+void bnf_plan_set_hooks(bnf_plan *plan, const bnf_plan_hooks *hooks)
+{
+    plan->hooks = hooks ? *hooks : (bnf_plan_hooks){0};
 }

@@ -9,7 +9,7 @@
 static bnf_status check_config(bnf_plan *p)
 {
     const bnf_graph *g = p->graph;
-    BNF_ASSERT(p->cfg.threads >= 1);
+    BNF_ASSERT(p->cfg.threads >= 1 && (!p->cfg.bf16_sums || g->n_sinks == 0 || g->base.real == BNF_F32));
     if (p->ranks > g->base.leaves)
         return bnf_fail(BNF_ERR_ARG, "%d ranks but only %lld leaves: start at most %lld ranks or raise train.leaves",
                         p->ranks, (long long)g->base.leaves, (long long)g->base.leaves);
@@ -225,9 +225,9 @@ static bnf_status compile(bnf_plan *p, const bnf_val *outputs, int n)
     }
     p->outputs = copy;
     p->n_outputs = n;
-    BNF_TRY(bnf_plan_schedule(p));
     for (int i = 0; i < g->n_nodes; i++)
         fill_inst(p, i);
+    BNF_TRY(bnf_plan_schedule(p));
     BNF_TRY(bnf_plan_walks(p));
     BNF_TRY(bnf_plan_place_early(p, &lives));
     BNF_TRY(choose_kernels(p));
@@ -282,6 +282,11 @@ void bnf_plan_leaves(const bnf_plan *plan, int *lo, int *hi)
 int bnf_plan_segments(const bnf_plan *plan)
 {
     return plan->n_segments;
+}
+
+bool bnf_plan_bf16_sums(const bnf_plan *plan)
+{
+    return plan->cfg.bf16_sums;
 }
 
 int bnf_plan_leaf_count(const bnf_plan *plan)

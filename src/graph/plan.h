@@ -84,6 +84,7 @@ typedef struct bnf_node_run {
 struct bnf_plan {
     bnf_graph *graph;
     bnf_plan_config cfg;
+    bnf_plan_hooks hooks;
     bnf_arena *arena;
     int n_nodes, n_values, n_assigns;  /* of the graph when the plan was made: it may have grown since */
     int rank, ranks, leaf_lo, leaf_hi; /* leaves of this rank */
@@ -113,6 +114,8 @@ struct bnf_plan {
 
 /* schedule.c: which nodes are needed, in which segment. Fills node_segment, n_segments, segments' node lists. */
 bnf_status bnf_plan_schedule(bnf_plan *p);
+/* cuts.c: divides segments further (bnf_plan_config.cuts); node_segment and n_segments change. */
+bnf_status bnf_plan_cut(bnf_plan *p);
 /* memory.c: where every value lives. Early: lives, reduce slots, fixed memory. Late, when kernels have been chosen:
  * sizes of slots, offsets. */
 bnf_status bnf_plan_place_early(bnf_plan *p, void **lives);

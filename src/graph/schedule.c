@@ -123,6 +123,7 @@ bnf_status bnf_plan_schedule(bnf_plan *p)
     mark_needed(p);
     p->n_segments = early_segments(p, early);
     late_segments(p, early, late);
+    BNF_TRY(bnf_plan_cut(p));
     BNF_TRY(bnf_arena_alloc(p->arena, ((size_t)p->n_segments + 1) * sizeof(bnf_segment), &p->segments));
     for (int s = 0; s <= p->n_segments; s++)
         p->segments[s] = (bnf_segment){0};
