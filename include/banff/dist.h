@@ -36,7 +36,27 @@ typedef struct bnf_update_stats {
     double grad_norm; /* global, before clipping, of the raw parameters' gradients */
     bool finite;      /* false: nothing was updated */
     double reduce_seconds, update_seconds, broadcast_seconds; /* on this rank; update includes the reparametrisation */
+    double exposed_seconds; /* in which this rank's main thread did nothing but start and wait for messages of gradients
+                               and new values, in the step and in the run of the plan before it; waiting for ranks that
+                               compute longer counts, too */
+    double polling_seconds; /* in which it moved messages on between operations */
 } bnf_update_stats;
+
+/* Who moves messages on while a plan computes. */
+typedef enum bnf_dist_progress {
+    BNF_DIST_BLOCKING = 0, /* nobody: sent after the run */
+    BNF_DIST_POLL,         /* the main thread, between operations */
+    BNF_DIST_THREAD        /* a thread of its own */
+} bnf_dist_progress;
+
+/* How gradients and new values travel; changes no result. */
+typedef struct bnf_dist_config {
+    int progress;        /* bnf_dist_progress */
+    int algorithm;       /* 0: by ranks and size; 1: direct to owners; 2: halving along the tree */
+    int64_t bucket;      /* bytes that travel as one */
+    double poll_seconds; /* at least so long between two looks at messages */
+} bnf_dist_config;
+bnf_dist_config bnf_dist_config_default(void);
 
 typedef struct bnf_updater bnf_updater;
 
@@ -47,7 +67,16 @@ bnf_status bnf_updater_create(const bnf_comm *comm, bnf_params *params, const in
                               int threads, bnf_updater **updater);
 void bnf_updater_destroy(bnf_updater *updater);
 
-/* One update from the gradients that `plan` has just computed. */
+/* Says how the gradients of `plan` travel, until the next attach; hooks the updater into the plan where policies want
+ * that. To be called between steps, with the plan of the steps before still alive or gone. Collective. Errors:
+ * BNF_ERR_MEMORY, BNF_ERR_UNSUPPORTED (BNF_DIST_THREAD where MPI was started without threads). */
+bnf_status bnf_updater_attach(bnf_updater *updater, bnf_plan *plan, const bnf_dist_config *config);
+
+/* After a run of the attached plan that failed or whose gradients are not wanted, instead of a step: ends what the
+ * run has started. */
+bnf_status bnf_updater_drop(bnf_updater *updater);
+
+/* One update from the gradients that `plan` has just computed. A plan that was not attached is, blocking. */
 bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, bnf_update_stats *stats);
 
 /* --- state, for checkpoints and for export ------------------------------------------------------------------------ */

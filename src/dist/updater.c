@@ -8,8 +8,10 @@
 #include "comm/agree.h"
 #include "comm/tree.h"
 #include "dist/owners.h"
+#include "dist/pipeline.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +21,7 @@
 typedef struct owned {
     float *raw;               /* == the store's value if there is no reparametrisation */
     float *state[MAX_STATES]; /* optimiser */
-    float *grad;              /* [n] of the effective weight; points into `gradients` */
+    float *grad;              /* [n] of the effective weight; borrowed from the pipeline */
     bnf_reparam reparam;
     float *raw_grad;       /* [n] with a reparametrisation */
     double *reparam_state; /* scratch for gather, [reparam.state_count] */
@@ -37,10 +39,19 @@ struct bnf_updater {
     double *sumsq;          /* [n] */
     int *order;             /* [n_mine] own parameters, dearest first */
     int n_mine;
-    float *gradients; /* this rank's slice of the reduced gradients, all groups */
-    int64_t gradients_size;
-    float *send, *wire;  /* effective weights of this rank, and of all, ordered by owner */
-    int64_t *wire_bytes; /* [ranks] */
+    double scale; /* of the update under way */
+    int64_t step;
+    float *wire;                  /* effective weights of all ranks, parcel behind parcel */
+    int64_t *wire_at;             /* [n] where a parameter's begin */
+    int *parcel;                  /* [n] with which they travel, -1: with none */
+    bnf_pipeline_spread *parcels; /* [n_parcels] in the order in which they leave */
+    int64_t *parcel_offset;       /* [n_parcels][ranks + 1] */
+    int *missing;                 /* [n_parcels] own parameters that are not updated yet */
+    int n_parcels, next_parcel;   /* next_parcel: first that has not left */
+    int *queue;                   /* [n_mine] own parameters by parcel, dearest first */
+    bnf_pipeline *pipeline;       /* NULL until a plan is attached */
+    int *group;                   /* [n] in which the plan delivers the gradient, -1: in none */
+    int n_groups, now;            /* now: the group whose gradients are there */
 };
 
 static int64_t elements(const bnf_updater *u, int i)
@@ -98,53 +109,112 @@ static void sort_mine(bnf_updater *u)
     }
 }
 
-/* Runs `what` for every own parameter on the threads, dearest first. The first failure in order of parameters is
- * reported. */
-static bnf_status for_mine(bnf_updater *u, bnf_status (*what)(bnf_updater *, int))
+/* Parcels whose parameters are all updated leave, in order. By the main thread. */
+static void send_parcels(bnf_updater *u)
+{
+    while (u->next_parcel < u->n_parcels && __atomic_load_n(&u->missing[u->next_parcel], __ATOMIC_ACQUIRE) == 0)
+        bnf_pipeline_spread_start(u->pipeline, u->next_parcel++); /* its failure is told when one waits for it */
+}
+
+/* Runs `what` for every own parameter on the threads, in the order of the list. The first failure in order of
+ * parameters is reported. Messages move on meanwhile. */
+static bnf_status for_mine(bnf_updater *u, const int *list, bnf_status (*what)(bnf_updater *, int))
 {
     bnf_status status = BNF_OK;
     char message[512] = "";
     int worst = u->n;
 #pragma omp parallel for num_threads(u->threads) schedule(dynamic, 1)
     for (int k = 0; k < u->n_mine; k++) {
-        bnf_status s = what(u, u->order[k]);
-        if (s == BNF_OK)
-            continue;
+        bnf_status s = what(u, list[k]);
+        if (s != BNF_OK) {
 #pragma omp critical(bnf_updater_failure)
-        if (u->order[k] < worst) {
-            worst = u->order[k];
-            status = s;
-            snprintf(message, sizeof message, "%s", bnf_error_message());
+            if (list[k] < worst) {
+                worst = list[k];
+                status = s;
+                snprintf(message, sizeof message, "%s", bnf_error_message());
+            }
+            bnf_error_clear();
         }
-        bnf_error_clear();
+        if (u->pipeline && omp_get_thread_num() == 0) {
+            send_parcels(u);
+            bnf_pipeline_poll(u->pipeline);
+        }
     }
     return status == BNF_OK ? BNF_OK : bnf_fail(status, "%s", message);
 }
 
-/* Effective weights of owner `rank` between the store and an array in the order of the wire. Returns the elements. */
-static int64_t copy_wire(bnf_updater *u, int rank, float *wire, bool to_wire)
+/* The values of parcel b between the store and the wire: this rank's own onto it, or those of others off it. */
+static void copy_parcel(bnf_updater *u, int b, bool own)
 {
-    int64_t at = 0;
-    for (int i = 0; i < u->n; i++)
-        if (u->owner[i] == rank && trainable(u, i)) {
-            float *value = bnf_params_value(u->params, i);
-            size_t bytes = (size_t)elements(u, i) * sizeof(float);
-            memcpy(to_wire ? wire + at : value, to_wire ? value : wire + at, bytes);
-            at += elements(u, i);
-        }
-    return at;
+    for (int i = 0; i < u->n; i++) {
+        if (u->parcel[i] != b || (u->owner[i] == u->rank) != own)
+            continue;
+        float *value = bnf_params_value(u->params, i), *wire = u->wire + u->wire_at[i];
+        memcpy(own ? wire : value, own ? value : wire, (size_t)elements(u, i) * sizeof(float));
+    }
 }
 
+/* All effective weights from their owners to everyone, now. */
 static bnf_status broadcast(bnf_updater *u)
 {
-    if (u->ranks > 1) {
-        copy_wire(u, u->rank, u->send, true);
-        BNF_TRY(bnf_comm_allgatherv(u->comm, u->send, u->wire_bytes, u->wire));
-        float *from = u->wire;
-        for (int r = 0; r < u->ranks; r++)
-            from += r == u->rank ? u->wire_bytes[r] / (int64_t)sizeof(float) : copy_wire(u, r, from, false);
+    for (int b = 0; u->ranks > 1 && b < u->n_parcels; b++) {
+        copy_parcel(u, b, true);
+        BNF_TRY(bnf_tree_broadcast_from_owners(u->comm, BNF_F32, u->parcels[b].owner_offset, u->parcels[b].value));
+        copy_parcel(u, b, false);
     }
     bnf_params_touch(u->params);
+    return BNF_OK;
+}
+
+/* Parameters [first, next) make a parcel: places on the wire by owner. */
+static void fill_parcel(bnf_updater *u, int b, int first, int next, int64_t *offset, int64_t *at)
+{
+    u->parcels[b] = (bnf_pipeline_spread){u->wire + *at, offset};
+    int64_t begin = *at;
+    for (int r = 0; r < u->ranks; r++) {
+        offset[r] = *at - begin;
+        for (int i = first; i < next; i++)
+            if (trainable(u, i) && u->owner[i] == r) {
+                u->parcel[i] = b;
+                u->wire_at[i] = *at;
+                *at += elements(u, i);
+            }
+    }
+    offset[u->ranks] = *at - begin;
+}
+
+/* Divides the parameters, in their order, into parcels of at least so many bytes. Not collective. */
+static bnf_status make_parcels(bnf_updater *u, int64_t bucket)
+{
+    int64_t at = 0, bytes = 0, *offset;
+    int n = 1, first = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1) {
+            bnf_free(u->parcels);
+            bnf_free(u->parcel_offset);
+            bnf_free(u->missing);
+            u->parcels = NULL;
+            u->parcel_offset = NULL;
+            u->missing = NULL;
+            BNF_TRY(bnf_calloc((size_t)n, sizeof *u->parcels, "parcels", &u->parcels));
+            BNF_TRY(bnf_calloc((size_t)n, sizeof *u->missing, "parcels", &u->missing));
+            BNF_TRY(bnf_calloc((size_t)n * (size_t)(u->ranks + 1), sizeof *offset, "parcels", &u->parcel_offset));
+        }
+        n = 0;
+        bytes = 0;
+        first = 0;
+        for (int i = 0; i < u->n; i++) {
+            bytes += trainable(u, i) ? elements(u, i) * (int64_t)sizeof(float) : 0;
+            if (bytes < bucket && i + 1 < u->n)
+                continue;
+            if (pass == 1)
+                fill_parcel(u, n, first, i + 1, u->parcel_offset + (int64_t)n * (u->ranks + 1), &at);
+            n++;
+            bytes = 0;
+            first = i + 1;
+        }
+    }
+    u->next_parcel = u->n_parcels = n;
     return BNF_OK;
 }
 
@@ -156,25 +226,24 @@ static bnf_status fill(bnf_updater *u, const int *owner)
     BNF_TRY(bnf_calloc(n, sizeof *u->reparam_count, "updater", &u->reparam_count));
     BNF_TRY(bnf_calloc(n, sizeof *u->sumsq, "updater", &u->sumsq));
     BNF_TRY(bnf_calloc(n, sizeof *u->order, "updater", &u->order));
-    BNF_TRY(bnf_calloc((size_t)u->ranks, sizeof *u->wire_bytes, "updater", &u->wire_bytes));
+    BNF_TRY(bnf_calloc(n, sizeof *u->queue, "updater", &u->queue));
+    BNF_TRY(bnf_calloc(n, sizeof *u->group, "updater", &u->group));
+    BNF_TRY(bnf_calloc(n, sizeof *u->parcel, "updater", &u->parcel));
+    BNF_TRY(bnf_calloc(n, sizeof *u->wire_at, "updater", &u->wire_at));
     int64_t total = 0;
     for (int i = 0; i < u->n; i++) {
         u->owner[i] = owner ? owner[i] : 0;
+        u->parcel[i] = u->group[i] = -1;
         if (!trainable(u, i))
             continue;
-        u->wire_bytes[u->owner[i]] += elements(u, i) * (int64_t)sizeof(float);
         total += elements(u, i);
-        u->gradients_size += (elements(u, i) + 15) / 16 * 16;
         if (u->owner[i] == u->rank)
             BNF_TRY(make_owned(u, i));
     }
-    if (u->ranks > 1) {
+    if (u->ranks > 1)
         BNF_TRY(bnf_alloc((size_t)total * sizeof(float), "broadcast buffer", &u->wire));
-        BNF_TRY(bnf_alloc((size_t)u->wire_bytes[u->rank], "broadcast buffer", &u->send));
-        BNF_TRY(bnf_alloc((size_t)u->gradients_size * sizeof(float), "reduced gradients", &u->gradients));
-    }
     sort_mine(u);
-    return BNF_OK;
+    return make_parcels(u, INT64_MAX);
 }
 
 bnf_status bnf_updater_create(const bnf_comm *comm, bnf_params *params, const int *owner, const bnf_update_rule *rule,
@@ -198,7 +267,7 @@ bnf_status bnf_updater_create(const bnf_comm *comm, bnf_params *params, const in
     if (s == BNF_OK)
         s = bnf_comm_allreduce_i64(comm, BNF_COMM_SUM, u->reparam_count, u->n);
     if (s == BNF_OK)
-        s = bnf_comm_agree(u->comm, for_mine(u, effective));
+        s = bnf_comm_agree(u->comm, for_mine(u, u->order, effective));
     if (s == BNF_OK)
         s = broadcast(u);
     if (s != BNF_OK) {
@@ -213,6 +282,7 @@ void bnf_updater_destroy(bnf_updater *updater)
 {
     if (!updater)
         return;
+    bnf_pipeline_destroy(updater->pipeline);
     for (int i = 0; updater->mine && i < updater->n; i++) {
         owned *o = &updater->mine[i];
         if (o->raw && o->raw != bnf_params_value(updater->params, i))
@@ -229,40 +299,61 @@ void bnf_updater_destroy(bnf_updater *updater)
     bnf_free(updater->reparam_count);
     bnf_free(updater->sumsq);
     bnf_free(updater->order);
-    bnf_free(updater->gradients);
     bnf_free(updater->wire);
-    bnf_free(updater->send);
-    bnf_free(updater->wire_bytes);
+    bnf_free(updater->queue);
+    bnf_free(updater->group);
+    bnf_free(updater->parcel);
+    bnf_free(updater->wire_at);
+    bnf_free(updater->parcels);
+    bnf_free(updater->parcel_offset);
+    bnf_free(updater->missing);
     bnf_free(updater);
 }
 
-/* Gradients of owned parameters, summed over all leaves: o->grad. */
-static bnf_status reduce(bnf_updater *u, bnf_plan *plan)
+bnf_dist_config bnf_dist_config_default(void)
 {
-    int groups = bnf_plan_grad_groups(plan);
-    float *to = u->gradients;
-    for (int g = 0; g < groups; g++) {
-        const bnf_grad_group *group = bnf_plan_grad_group(plan, g);
-        int64_t lo = group->owner_offset[u->rank];
-        float *root = (float *)(uintptr_t)group->partial[0]; /* alone: the plan's own buffer, free until its next run */
-        if (u->ranks > 1) {
-            BNF_ASSERT(to + (group->owner_offset[u->rank + 1] - lo) <= u->gradients + u->gradients_size);
-            BNF_TRY(bnf_tree_reduce_to_owners(u->comm, bnf_plan_leaf_count(plan), BNF_F32, group->partial, group->n,
-                                              group->owner_offset, to));
-            root = to - lo;
-            to += group->owner_offset[u->rank + 1] - lo;
-        }
+    return (bnf_dist_config){.progress = BNF_DIST_BLOCKING, .bucket = INT64_C(4) << 20, .poll_seconds = 0.0001};
+}
+
+/* Own parameters by parcel, within one as in `order`. */
+static void sort_queue(bnf_updater *u)
+{
+    int at = 0;
+    for (int b = 0; b < u->n_parcels; b++)
+        for (int k = 0; k < u->n_mine; k++)
+            if (u->parcel[u->order[k]] == b)
+                u->queue[at++] = u->order[k];
+}
+
+bnf_status bnf_updater_attach(bnf_updater *updater, bnf_plan *plan, const bnf_dist_config *config)
+{
+    bnf_updater *u = updater;
+    bnf_pipeline_destroy(u->pipeline);
+    u->pipeline = NULL;
+    BNF_TRY(bnf_comm_agree(u->comm, make_parcels(u, config->bucket)));
+    sort_queue(u);
+    u->n_groups = bnf_plan_grad_groups(plan);
+    for (int i = 0; i < u->n; i++)
+        u->group[i] = -1;
+    for (int g = 0; g < u->n_groups; g++) {
+        const bnf_grad_group *group = bnf_plan_grad_layout(plan, g);
         for (int i = 0; i < group->n_params; i++)
-            if (u->owner[group->params[i]] == u->rank)
-                u->mine[group->params[i]].grad = root + group->offset[i];
+            u->group[group->params[i]] = g;
     }
-    return BNF_OK;
+    return bnf_pipeline_create(u->comm, plan, config, u->parcels, u->n_parcels, &u->pipeline);
+}
+
+bnf_status bnf_updater_drop(bnf_updater *updater)
+{
+    return bnf_pipeline_drop(updater->pipeline);
 }
 
 static bnf_status raw_gradient(bnf_updater *u, int i)
 {
     owned *o = &u->mine[i];
-    if (!o->grad)
+    if (u->group[i] != u->now)
+        return BNF_OK;
+    if (u->now < 0)
         return bnf_fail(BNF_ERR_ARG, "no gradient arrived for parameter '%s'", bnf_params_info(u->params, i)->name);
     if (o->reparam.self) {
         o->reparam.backward(o->reparam.self, o->raw, o->grad, o->raw_grad);
@@ -270,6 +361,27 @@ static bnf_status raw_gradient(bnf_updater *u, int i)
     }
     u->sumsq[i] = u->rule.sumsq(o->grad, elements(u, i));
     return BNF_OK;
+}
+
+/* Gradients of owned parameters, summed over all leaves, group by group as they arrive. [out] seconds waited. */
+static bnf_status gradients(bnf_updater *u, bnf_plan *plan, double *seconds)
+{
+    bnf_status s = BNF_OK;
+    for (u->now = 0; u->now < u->n_groups; u->now++) {
+        const bnf_grad_group *group = bnf_plan_grad_layout(plan, u->now);
+        double start = bnf_clock_seconds();
+        float *root;
+        BNF_TRY(bnf_pipeline_collect(u->pipeline, u->now, &root));
+        *seconds += bnf_clock_seconds() - start;
+        for (int i = 0; i < group->n_params; i++)
+            if (u->owner[group->params[i]] == u->rank)
+                u->mine[group->params[i]].grad = root + group->offset[i];
+        bnf_status of = for_mine(u, u->order, raw_gradient);
+        s = s != BNF_OK ? s : of;
+    }
+    u->now = -1;
+    bnf_status none = for_mine(u, u->order, raw_gradient);
+    return bnf_comm_agree(u->comm, s != BNF_OK ? s : none);
 }
 
 /* Sum over parameters in their order, the same on every rank. */
@@ -285,41 +397,65 @@ static bnf_status total_sumsq(bnf_updater *u, double *total)
     return BNF_OK;
 }
 
-static void apply(bnf_updater *u, int i, double scale, int64_t step)
+/* A new value, on its way. */
+static bnf_status update(bnf_updater *u, int i)
 {
     owned *o = &u->mine[i];
-    u->rule.update(u->rule.self, i, o->raw, o->grad, o->state, elements(u, i), scale, step);
+    u->rule.update(u->rule.self, i, o->raw, o->grad, o->state, elements(u, i), u->scale, u->step);
+    bnf_status s = effective(u, i);
+    if (u->ranks > 1)
+        memcpy(u->wire + u->wire_at[i], bnf_params_value(u->params, i), (size_t)elements(u, i) * sizeof(float));
+    __atomic_fetch_sub(&u->missing[u->parcel[i]], 1, __ATOMIC_ACQ_REL);
+    return s;
 }
 
-static bnf_status update_mine(bnf_updater *u, double scale, int64_t step)
+/* Updates own parameters; parcels leave when they are complete, with the values of a failure, too, so that nobody waits. */
+static bnf_status update_mine(bnf_updater *u)
 {
-#pragma omp parallel for num_threads(u->threads) schedule(dynamic, 1)
+    for (int b = 0; b < u->n_parcels; b++)
+        u->missing[b] = 0;
     for (int k = 0; k < u->n_mine; k++)
-        apply(u, u->order[k], scale, step);
-    return for_mine(u, effective);
+        u->missing[u->parcel[u->queue[k]]]++;
+    u->next_parcel = 0;
+    bnf_status s = for_mine(u, u->queue, update);
+    send_parcels(u);
+    return s;
+}
+
+static bnf_status arrive(bnf_updater *u)
+{
+    for (int b = 0; b < u->n_parcels && u->ranks > 1; b++) {
+        BNF_TRY(bnf_pipeline_spread_wait(u->pipeline, b));
+        copy_parcel(u, b, false);
+    }
+    bnf_params_touch(u->params);
+    return BNF_OK;
 }
 
 bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, bnf_update_stats *stats)
 {
     bnf_updater *u = updater;
-    double total, t0 = bnf_clock_seconds();
-    for (int i = 0; i < u->n; i++)
-        u->mine[i].grad = NULL;
+    bnf_dist_config blocking = bnf_dist_config_default();
+    if (!bnf_pipeline_serves(u->pipeline, plan))
+        BNF_TRY(bnf_updater_attach(u, plan, &blocking));
+    double total, waited = 0, start = bnf_clock_seconds();
     bnf_pulse_phase(BNF_PHASE_REDUCE);
-    BNF_TRY(reduce(u, plan));
-    double t1 = bnf_clock_seconds();
-    BNF_TRY(bnf_comm_agree(u->comm, for_mine(u, raw_gradient)));
+    BNF_TRY(gradients(u, plan, &waited));
     BNF_TRY(total_sumsq(u, &total));
-    *stats = (bnf_update_stats){.grad_norm = sqrt(total), .finite = isfinite(total), .reduce_seconds = t1 - t0};
-    if (!stats->finite)
-        return BNF_OK;
-    bnf_pulse_phase(BNF_PHASE_UPDATE);
-    BNF_TRY(bnf_comm_agree(u->comm, update_mine(u, u->rule.clip(u->rule.self, total), step)));
-    double t2 = bnf_clock_seconds();
-    stats->update_seconds = t2 - t1;
-    bnf_pulse_phase(BNF_PHASE_SPREAD);
-    BNF_TRY(broadcast(u));
-    stats->broadcast_seconds = bnf_clock_seconds() - t2;
+    *stats = (bnf_update_stats){.grad_norm = sqrt(total), .finite = isfinite(total), .reduce_seconds = waited};
+    if (stats->finite) {
+        u->scale = u->rule.clip(u->rule.self, total);
+        u->step = step;
+        bnf_pulse_phase(BNF_PHASE_UPDATE);
+        bnf_status s = update_mine(u);
+        double updated = bnf_clock_seconds();
+        stats->update_seconds = updated - start - waited;
+        bnf_pulse_phase(BNF_PHASE_SPREAD);
+        BNF_TRY(arrive(u));
+        BNF_TRY(bnf_comm_agree(u->comm, s));
+        stats->broadcast_seconds = bnf_clock_seconds() - updated;
+    }
+    bnf_pipeline_seconds(u->pipeline, &stats->exposed_seconds, &stats->polling_seconds);
     return BNF_OK;
 }
 
@@ -393,6 +529,6 @@ bnf_status bnf_updater_put(bnf_updater *updater, int param, int array, const voi
 
 bnf_status bnf_updater_restore(bnf_updater *updater)
 {
-    BNF_TRY(bnf_comm_agree(updater->comm, for_mine(updater, effective)));
+    BNF_TRY(bnf_comm_agree(updater->comm, for_mine(updater, updater->order, effective)));
     return broadcast(updater);
 }

@@ -1,160 +1,14 @@
 /* One update path: reduced to owners, updated there, broadcast. Against a serial run of the same steps in this very
  * process: same bits for any number of ranks and threads and any owners; state goes out and in again; what is not
  * finite changes nothing; a failure of one rank is everybody's. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <banff/dist.h>
-#include <banff/nn.h>
-
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/mem.h"
-#include "comm/agree.h"
-#include "dist/owners.h"
-#include "train/rule.h"
-
-#define OK(expr)                                                           \
-    do {                                                                   \
-        if ((expr) != BNF_OK)                                              \
-            fail_msg("rank %d: %s: %s", rank, #expr, bnf_error_message()); \
-    } while (0)
-
-enum { LEAVES = 9, PER_LEAF = 2, SIDE = 8, CHANNELS = 3, CLASSES = 5, MAX_PARAMS = 32 };
-
-static const bnf_comm *world;
-static int rank, size;
-
-/* A training, on `world` or, with comm NULL, all of it here. */
-typedef struct training {
-    const bnf_comm *comm;
-    bnf_params *params;
-    bnf_graph *graph;
-    bnf_plan *plan;
-    bnf_updater *updater;
-    bnf_rule rule;
-    bnf_optim_config optim;
-    int owner[MAX_PARAMS];
-    bnf_val x, labels, loss;
-    float *x_data;
-    int32_t *label_data;
-    int lo, hi; /* leaves */
-} training;
-
-/* Bjorck, spectral and unit-row weights, plain weights and biases, a normalisation with states, a soft loss with
- * another state. */
-static void emit(training *t)
-{
-    bnf_builder *b = bnf_graph_builder(t->graph);
-    bnf_scope s = {t->params, t->graph, b, BNF_NONE, bnf_const(b, LEAVES * PER_LEAF), true};
-    bnf_conv2d_layer plain = bnf_conv2d_layer_default(6), tight = bnf_conv2d_layer_default(8);
-    bnf_batch_norm_layer norm = bnf_batch_norm_layer_default();
-    bnf_lip bjorck = bnf_lip_default(BNF_LIP_BJORCK), spectral = bnf_lip_default(BNF_LIP_SPECTRAL),
-            rows = bnf_lip_default(BNF_LIP_FROBENIUS_ROWS);
-    bnf_hkr hkr = {.kind = BNF_HKR_SOFT, .form = BNF_HKR_SUM, .alpha = 10, .min_margin = 0.5, .temperature = 2};
-    bnf_pool2d_attr pool = {.kind = BNF_POOL_L2, .window = {2, 2}, .stride = {2, 2}};
-    tight.lip = bjorck;
-    bnf_val y = bnf_nn_batch_norm(&s, "norm1", bnf_nn_conv2d(&s, "conv1", t->x, &plain), &norm);
-    y = bnf_pool2d(b, bnf_groupsort2(b, bnf_nn_conv2d(&s, "conv2", y, &tight)), &pool);
-    y = bnf_tanh(b, bnf_nn_dense(&s, "dense1", bnf_flatten(b, y), 16, true, &spectral));
-    t->loss = bnf_loss_hkr(&s, "loss", bnf_nn_dense(&s, "head", y, CLASSES, false, &rows), t->labels, &hkr).loss;
-}
-
-static void fill_data(training *t)
-{
-    int64_t sample = SIDE * SIDE * CHANNELS, leaf = PER_LEAF * sample;
-    OK(bnf_alloc((size_t)((t->hi - t->lo) * leaf) * sizeof(float), "images", &t->x_data));
-    OK(bnf_alloc((size_t)((t->hi - t->lo) * PER_LEAF) * sizeof(int32_t), "labels", &t->label_data));
-    for (int64_t i = t->lo * leaf; i < t->hi * leaf; i++)
-        t->x_data[i - t->lo * leaf] = (float)(sin(1.7 * (double)i + 0.3) + 0.1 * cos(5.1 * (double)i));
-    for (int64_t i = t->lo * PER_LEAF; i < t->hi * PER_LEAF; i++)
-        t->label_data[i - t->lo * PER_LEAF] = (int32_t)(i * i % CLASSES);
-    OK(bnf_plan_bind(t->plan, t->x, t->x_data));
-    OK(bnf_plan_bind(t->plan, t->labels, t->label_data));
-}
-
-/* Everything but the updater. shift: owners are moved on by so many ranks. */
-static void begin(training *t, const bnf_comm *comm, int threads, int shift)
-{
-    memset(t, 0, sizeof *t);
-    t->comm = comm;
-    bnf_desc xd = bnf_desc_4d(BNF_F32, PER_LEAF, SIDE, SIDE, CHANNELS), yd = bnf_desc_1d(BNF_I32, PER_LEAF);
-    OK(bnf_params_create(BNF_F32, &t->params));
-    OK(bnf_graph_create(t->params, LEAVES, true, &t->graph));
-    t->x = bnf_graph_input(t->graph, "x", &xd);
-    t->labels = bnf_graph_input(t->graph, "labels", &yd);
-    emit(t);
-    OK(bnf_graph_status(t->graph));
-    OK(bnf_graph_minimize(t->graph, t->loss));
-    OK(bnf_params_init(t->params, 4));
-    assert_true(bnf_params_count(t->params) <= MAX_PARAMS);
-    OK(bnf_owners_assign(t->params, bnf_comm_size(comm), t->owner));
-    for (int i = 0; i < bnf_params_count(t->params); i++)
-        t->owner[i] = (t->owner[i] + shift) % bnf_comm_size(comm);
-    bnf_plan_config cfg = {.comm = comm, .threads = threads, .owner = t->owner, .hold_states = true, .seed = 4};
-    OK(bnf_plan_create(&cfg, t->graph, &t->loss, 1, &t->plan));
-    bnf_plan_leaves(t->plan, &t->lo, &t->hi);
-    fill_data(t);
-    t->optim = (bnf_optim_config){.rule = BNF_OPTIM_ADAM,
-                                  .schedule = BNF_SCHEDULE_COSINE,
-                                  .lr = 0.02,
-                                  .beta1 = 0.9,
-                                  .beta2 = 0.999,
-                                  .eps = 1e-8,
-                                  .clip_norm = 0.5,
-                                  .gamma = 0.1,
-                                  .power = 1};
-    OK(bnf_rule_create(&t->optim, t->params, 10, 10, &t->rule));
-}
-
-static void start(training *t, const bnf_comm *comm, int threads, int shift)
-{
-    begin(t, comm, threads, shift);
-    OK(bnf_updater_create(comm, t->params, t->owner, &t->rule.rule, threads, &t->updater));
-}
-
-static void end(training *t)
-{
-    bnf_updater_destroy(t->updater);
-    bnf_rule_release(&t->rule);
-    bnf_plan_destroy(t->plan);
-    bnf_graph_destroy(t->graph);
-    bnf_params_destroy(t->params);
-    bnf_free(t->x_data);
-    bnf_free(t->label_data);
-}
-
-static bnf_update_stats one_step(training *t, int64_t step)
-{
-    bnf_update_stats stats;
-    OK(bnf_plan_run(t->plan, step));
-    OK(bnf_updater_step(t->updater, t->plan, step, &stats));
-    if (stats.finite)
-        bnf_plan_commit(t->plan);
-    return stats;
-}
-
-static void assert_same_values(training *a, training *b, const char *when)
-{
-    for (int i = 0; i < bnf_params_count(a->params); i++) {
-        const bnf_param_info *info = bnf_params_info(a->params, i);
-        if (memcmp(bnf_params_value(a->params, i), bnf_params_value(b->params, i), bnf_desc_bytes(&info->desc)) != 0)
-            fail_msg("rank %d of %d, %s: '%s' differs", rank, size, when, info->name);
-    }
-}
+#include "dist_training.h"
 
 /* --- owners ------------------------------------------------------------------------------------------------------- */
 
 static void test_owners_are_balanced(void **unused)
 {
     (void)unused;
-    training t;
+    training t = {0};
     begin(&t, world, 1, 0);
     int n = bnf_params_count(t.params);
     for (int ranks = 1; ranks <= 6; ranks++) {
@@ -188,7 +42,7 @@ static void test_steps_equal_a_serial_run(void **unused)
     (void)unused;
     for (int threads = 1; threads <= 2; threads++)
         for (int shift = 0; shift < (size > 1 ? 2 : 1); shift++) {
-            training serial, t;
+            training serial = {0}, t = {0};
             start(&serial, NULL, 1, 0);
             start(&t, world, threads, shift);
             assert_same_values(&t, &serial, "at the start");
@@ -250,7 +104,7 @@ static void put_state(training *t, const char *all)
 static void test_state_goes_out_and_in(void **unused)
 {
     (void)unused;
-    training t, fresh, serial;
+    training t = {0}, fresh = {0}, serial = {0};
     size_t bytes, again;
     start(&t, world, 1, 0);
     for (int step = 0; step < 3; step++)
@@ -285,7 +139,7 @@ static void test_nonfinite_changes_nothing(void **unused)
     (void)unused;
     static const float bad[] = {NAN, INFINITY};
     for (int k = 0; k < 2; k++) {
-        training t, serial;
+        training t = {0}, serial = {0};
         size_t bytes, again;
         start(&t, world, 1, 0);
         start(&serial, NULL, 1, 0);
@@ -321,7 +175,7 @@ static void test_nonfinite_changes_nothing(void **unused)
 static void test_steps_allocate_nothing(void **unused)
 {
     (void)unused;
-    training t;
+    training t = {0};
     start(&t, world, 2, 0);
     one_step(&t, 0);
     int64_t before = bnf_mem_total_allocations();
@@ -337,7 +191,7 @@ static void test_every_allocation_may_fail(void **unused)
     (void)unused;
     bnf_status s = BNF_ERR_MEMORY;
     for (int64_t n = 1; s != BNF_OK && n < 500; n++) {
-        training t;
+        training t = {0};
         begin(&t, world, 1, 0);
         int64_t blocks = bnf_mem_live_blocks();
         bnf_mem_fail_at(rank == size - 1 ? n : 0);
@@ -390,7 +244,7 @@ static void test_more_ranks_than_leaves(void **unused)
 static void test_eager_failure_is_everybodys(void **unused)
 {
     (void)unused;
-    training t;
+    training t = {0};
     bnf_plan *eager;
     begin(&t, world, 1, 0);
     bnf_plan_config cfg = {.comm = world, .threads = 1, .owner = t.owner, .eager = true};
@@ -413,7 +267,7 @@ static void test_eager_failure_is_everybodys(void **unused)
 static void test_damaged_state_is_refused(void **unused)
 {
     (void)unused;
-    training t;
+    training t = {0};
     start(&t, world, 1, 0);
     int refused = 0;
     for (int i = 0; i < bnf_params_count(t.params); i++)
