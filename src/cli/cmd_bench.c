@@ -9,6 +9,7 @@
 #include "dist/owners.h"
 #include "ops/peak.h"
 #include "train/model.h"
+#include "train/overlap.h"
 #include "train/rule.h"
 
 #include <stdio.h>
@@ -17,7 +18,12 @@
 static const char about[] =
     "Times training steps (computing, reduction, update with constraints, broadcast) on batches of the data set and "
     "prints medians\n"
-    "as one JSON object, beside the peak of fused multiply-adds that this many threads reach in the same process.\n";
+    "as one JSON object, beside the peak of fused multiply-adds that this many threads reach in the same process.\n"
+    "Exposed is time in which the main thread waited for messages: of the rank that waits longest, and of the one "
+    "that\n"
+    "waits least (what the others wait beyond that is for ranks that compute longer).\n";
+
+#define TIMES 7
 
 typedef struct bench {
     const bnf_job *job;
@@ -30,7 +36,8 @@ typedef struct bench {
     bnf_rule rule;
     bnf_updater *updater;
     bnf_loader *loader;
-    double *times; /* [5][steps]: step, compute, reduce, update, broadcast */
+    bnf_overlap overlap;
+    double *times; /* [TIMES][steps]: step, compute, reduce, update, broadcast, exposed, least exposed */
     int64_t steps;
 } bench;
 
@@ -44,10 +51,11 @@ static bnf_status prepare(bench *b, bool profile)
     BNF_TRY(bnf_calloc((size_t)bnf_params_count(b->params) + 1, sizeof *b->owner, "owners", &b->owner));
     BNF_TRY(bnf_owners_assign(b->params, bnf_comm_size(b->comm), b->owner));
     b->model.profile = profile;
+    b->model.cuts = bnf_overlap_first_cuts(b->job, b->comm);
     BNF_TRY(bnf_model_plan(&b->model, b->job, b->comm, b->threads, b->owner));
     BNF_TRY(bnf_job_loader(b->job, b->comm, b->dataset, d->batch, d->leaves, true, &b->loader));
     BNF_TRY(bnf_rule_create(&b->job->optim, b->params, 1000, 1000000, &b->rule));
-    return bnf_calloc((size_t)(5 * b->steps), sizeof(double), "times", &b->times);
+    return bnf_calloc((size_t)(TIMES * b->steps), sizeof(double), "times", &b->times);
 }
 
 static bnf_status one_step(bench *b, int64_t step, double *times)
@@ -65,7 +73,11 @@ static bnf_status one_step(bench *b, int64_t step, double *times)
     times[2] = stats.reduce_seconds;
     times[3] = stats.update_seconds;
     times[4] = stats.broadcast_seconds;
-    return bnf_comm_allreduce_f64(b->comm, BNF_COMM_MAX, times, 5);
+    times[5] = stats.exposed_seconds;
+    times[6] = -stats.exposed_seconds;
+    BNF_TRY(bnf_comm_allreduce_f64(b->comm, BNF_COMM_MAX, times, TIMES));
+    times[6] = -times[6];
+    return BNF_OK;
 }
 
 static int ascending(const void *a, const void *b)
@@ -82,16 +94,21 @@ static double median(double *v, int64_t n)
 
 static void print_json(bench *b, double peak, const bnf_plan_memory *m)
 {
-    static const char *const names[] = {"step_seconds", "compute_seconds", "reduce_seconds", "update_seconds",
-                                        "broadcast_seconds"};
-    double med[5];
-    for (int i = 0; i < 5; i++)
+    static const char *const names[] = {"step_seconds",         "compute_seconds",   "reduce_seconds",
+                                        "update_seconds",       "broadcast_seconds", "exposed_seconds",
+                                        "least_exposed_seconds"};
+    static const char *const policies[] = {"blocking", "poll", "thread"};
+    double med[TIMES];
+    for (int i = 0; i < TIMES; i++)
         med[i] = median(b->times + i * b->steps, b->steps);
     double flops = bnf_plan_flops(b->model.plan), batch = (double)b->job->data.batch;
     printf("{\"ranks\":%d,\"threads\":%d,\"batch\":%lld,\"leaves\":%lld,\"steps\":%lld", bnf_comm_size(b->comm),
            b->threads, (long long)b->job->data.batch, (long long)b->job->data.leaves, (long long)b->steps);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < TIMES; i++)
         printf(",\"%s\":%.6g", names[i], med[i]);
+    printf(",\"progress\":\"%s\",\"cuts\":%d,\"segments\":%d,\"gradient_bytes\":%.0f,\"leaf_mib\":%.4g",
+           policies[b->overlap.planned.progress], b->overlap.planned.cuts, bnf_plan_segments(b->model.plan),
+           4.0 * (double)bnf_params_elements(b->params, true), (double)m->leaf_bytes / 1048576.0);
     printf(",\"samples_per_second\":%.6g,\"flops_per_step\":%.6g,\"gflops\":%.4g,\"compute_gflops\":%.4g,\"peak_"
            "gflops\":%.4g,"
            "\"compute_of_peak\":%.4g,\"step_of_peak\":%.4g,\"update_share\":%.4g,\"thread_mib\":%.4g}\n",
@@ -120,15 +137,21 @@ static void print_profile(const bench *b)
 
 static bnf_status measure(bench *b, bool profile)
 {
-    double ignored[5], peak = 0;
+    double t[TIMES], peak = 0;
+    int64_t step = 0;
     bnf_plan_memory memory;
     BNF_TRY(bnf_updater_create(b->comm, b->params, b->owner, &b->rule.rule, b->threads, &b->updater));
+    b->overlap = (bnf_overlap){b->job, b->comm, b->threads, b->owner, &b->model, b->updater};
+    BNF_TRY(bnf_overlap_begin(&b->overlap));
+    while (!bnf_tuner_settled(&b->overlap.tuner)) {
+        BNF_TRY(one_step(b, step++, t));
+        BNF_TRY(bnf_overlap_step(&b->overlap, t[0]));
+    }
     for (int64_t i = 0; i < 3; i++)
-        BNF_TRY(one_step(b, i, ignored));
+        BNF_TRY(one_step(b, step++, t));
     for (int64_t i = 0; i < b->steps; i++) {
-        double t[5];
-        BNF_TRY(one_step(b, 3 + i, t));
-        for (int k = 0; k < 5; k++)
+        BNF_TRY(one_step(b, step++, t));
+        for (int k = 0; k < TIMES; k++)
             b->times[k * b->steps + i] = t[k];
     }
     BNF_TRY(bnf_comm_barrier(b->comm));

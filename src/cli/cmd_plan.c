@@ -3,7 +3,7 @@
 #include "cli/cmd.h"
 #include "cli/recipes.h"
 
-#include "train/model.h"
+#include "train/overlap.h"
 
 #include <stdio.h>
 
@@ -40,7 +40,11 @@ static void print_plan(const bnf_job *job, const bnf_model *model, const bnf_par
     printf("batch %lld in %lld leaves of %lld; %d ranks x %d threads; rank 0 has leaves %d to %d\n",
            (long long)job->data.batch, (long long)job->data.leaves, (long long)(job->data.batch / job->data.leaves),
            ranks, threads, lo, hi - 1);
-    printf("segments %d\n", bnf_plan_segments(model->plan));
+    printf("segments %d, of which dist.cuts asked for %d at most; gradients are final after",
+           bnf_plan_segments(model->plan), model->cuts);
+    for (int g = 0; g < bnf_plan_grad_groups(model->plan); g++)
+        printf(" %.2f", mib(4 * (size_t)bnf_plan_grad_layout(model->plan, g)->n));
+    printf(" MiB\n");
     printf("flops of convolutions and dense layers per step %.3g (%.3g per sample)\n", flops,
            flops / (double)job->data.batch);
     printf("activations: %.2f MiB per thread within segments, %.2f MiB per leaf across segments (%.2f MiB per leaf "
@@ -82,8 +86,10 @@ bnf_status bnf_cmd_plan(const bnf_comm *world, int argc, char **argv)
     if (s == BNF_OK)
         s = bnf_model_build(job, params, bnf_dataset_get_info(dataset), job->data.batch, job->data.leaves, true,
                             &model);
-    if (s == BNF_OK)
+    if (s == BNF_OK) {
+        model.cuts = bnf_overlap_first_cuts(job, world);
         s = bnf_model_plan(&model, job, world, threads, NULL);
+    }
     if (s == BNF_OK && bnf_comm_rank(world) == 0) {
         print_params(params);
         print_plan(job, &model, params, bnf_comm_size(world), threads);

@@ -14,6 +14,10 @@ static const char *const progress_names[] = {"auto", "bar", "plain", "off", NULL
 static const char *const normalise_names[] = {"stats", "unit", "affine", NULL};
 static const char *const nonfinite_names[] = {"stop", "skip", NULL};
 
+static const char *const wire_names[] = {"f32", "bf16", NULL};
+static const char *const policy_names[] = {"blocking", "poll", "thread", "auto", NULL};
+static const char *const algorithm_names[] = {"auto", "direct", "halving", NULL};
+
 static const bnf_cfg_key top_keys[] = {
     {"recipe", BNF_CFG_STRING, offsetof(bnf_job, recipe_name), NULL, "which recipe's model and loss to train"},
     {"seed", BNF_CFG_INT, offsetof(bnf_job, seed), "1", "of everything random: start, order, augmentation, dropout",
@@ -80,6 +84,28 @@ static const bnf_cfg_key train_keys[] = {
     {"nonfinite_limit", BNF_CFG_INT, offsetof(bnf_train_settings, nonfinite_limit), "100",
      "for nonfinite: skip, updates left out in a row before the run stops after all; 0: any number", .min = 0,
      .max = 1e9},
+    {"gradient_wire", BNF_CFG_ENUM, offsetof(bnf_train_settings, gradient_wire), "f32",
+     "bf16: gradients are rounded to bfloat16 before every addition over leaves and travel in half the bytes; changes "
+     "results, the same for any number of ranks",
+     .choices = wire_names},
+};
+
+static const bnf_cfg_key dist_keys[] = {
+    {"progress", BNF_CFG_ENUM, offsetof(bnf_dist_settings, progress), "auto",
+     "who moves gradients on while others are computed: blocking (nobody: sent afterwards), poll (the main thread "
+     "between operations), thread (one of its own), auto (each is timed in the first steps)",
+     .choices = policy_names},
+    {"cuts", BNF_CFG_INT, offsetof(bnf_dist_settings, cuts), "-1",
+     "cut the backward pass so often, so that gradients of upper layers travel while those of lower ones are computed; "
+     "keeps activations of all leaves of a rank; -1: chosen with progress, none for one rank",
+     .min = -1, .max = 64},
+    {"bucket", BNF_CFG_INT, offsetof(bnf_dist_settings, bucket), "4194304", "bytes that travel as one", .min = 64,
+     .max = 1e12},
+    {"algorithm", BNF_CFG_ENUM, offsetof(bnf_dist_settings, algorithm), "auto",
+     "direct: every rank sends to every owner; halving: along the tree, with fewer and larger messages",
+     .choices = algorithm_names},
+    {"poll_interval", BNF_CFG_REAL, offsetof(bnf_dist_settings, poll_interval), "0.0001",
+     "seconds between two looks at messages at least, for poll and thread", .min = 0, .max = 1},
 };
 
 static void fill_sections(bnf_job *job)
@@ -91,6 +117,8 @@ static void fill_sections(bnf_job *job)
         (bnf_cfg_section){"run", "how the run is carried out; changes no result", BNF_CFG_KEYS(run_keys), &job->run};
     s[n++] = (bnf_cfg_section){"data", "what is read and how", BNF_CFG_KEYS(data_keys), &job->data};
     s[n++] = (bnf_cfg_section){"train", "how long", BNF_CFG_KEYS(train_keys), &job->train};
+    s[n++] = (bnf_cfg_section){"dist", "how gradients and weights travel between ranks; changes no result",
+                               BNF_CFG_KEYS(dist_keys), &job->dist};
     s[n++] = bnf_optim_config_section(&job->optim);
     n += job->recipe->sections(job->settings, s + n);
     job->n_sections = n;
@@ -219,10 +247,10 @@ bnf_status bnf_job_help(const bnf_recipe *const *recipes, bnf_buf *text)
 
 bnf_status bnf_job_dump(const bnf_job *job, bool results_only, bnf_buf *text)
 {
-    bnf_cfg_section kept[8 + BNF_RECIPE_MAX_SECTIONS];
+    bnf_cfg_section kept[9 + BNF_RECIPE_MAX_SECTIONS];
     int n = 0;
     for (int i = 0; i < job->n_sections; i++)
-        if (!results_only || strcmp(job->sections[i].name, "run") != 0)
+        if (!results_only || (strcmp(job->sections[i].name, "run") != 0 && strcmp(job->sections[i].name, "dist") != 0))
             kept[n++] = job->sections[i];
     return bnf_config_dump(text, kept, n);
 }

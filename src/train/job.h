@@ -34,12 +34,26 @@ typedef struct bnf_data_settings {
 
 typedef enum bnf_nonfinite { BNF_NONFINITE_STOP = 0, BNF_NONFINITE_SKIP } bnf_nonfinite;
 
+/* As what gradients are added over leaves and sent. */
+typedef enum bnf_gradient_wire { BNF_WIRE_F32 = 0, BNF_WIRE_BF16 } bnf_gradient_wire;
+
 typedef struct bnf_train_settings {
     int64_t epochs;
     int64_t steps;           /* stop after this many; 0: after all epochs */
     int nonfinite;           /* bnf_nonfinite */
     int64_t nonfinite_limit; /* updates left out in a row; 0: any number */
+    int gradient_wire;       /* bnf_gradient_wire */
 } bnf_train_settings;
+
+/* How gradients and new values travel between ranks: nothing here changes results. */
+enum { BNF_DIST_CHOOSE = 3 }; /* progress: behind the values of bnf_dist_progress */
+typedef struct bnf_dist_settings {
+    int progress;  /* bnf_dist_progress or BNF_DIST_CHOOSE */
+    int algorithm; /* bnf_dist_config */
+    int64_t cuts;  /* bnf_plan_config; -1: chosen */
+    int64_t bucket;
+    double poll_interval;
+} bnf_dist_settings;
 
 typedef struct bnf_job {
     const bnf_recipe *recipe;
@@ -48,9 +62,10 @@ typedef struct bnf_job {
     bnf_run_settings run;
     bnf_data_settings data;
     bnf_train_settings train;
+    bnf_dist_settings dist;
     bnf_optim_config optim;
     void *settings; /* the recipe's */
-    bnf_cfg_section sections[8 + BNF_RECIPE_MAX_SECTIONS];
+    bnf_cfg_section sections[9 + BNF_RECIPE_MAX_SECTIONS];
     int n_sections;
 } bnf_job;
 
@@ -64,7 +79,7 @@ void bnf_job_destroy(bnf_job *job);
 /* Every key of every recipe with its meaning. */
 bnf_status bnf_job_help(const bnf_recipe *const *recipes, bnf_buf *text);
 
-/* The resolved configuration as YAML; `results_only`: without the section `run`, so that two jobs with equal text
+/* The resolved configuration as YAML; `results_only`: without the sections `run` and `dist`, so that two jobs with equal text
  * give equal weights. */
 bnf_status bnf_job_dump(const bnf_job *job, bool results_only, bnf_buf *text);
 

@@ -9,6 +9,7 @@
 #include "dist/owners.h"
 #include "train/weights.h"
 #include "train/limit.h"
+#include "train/overlap.h"
 #include "train/rule.h"
 #include "train/stop.h"
 #include "train/watchdog.h"
@@ -32,6 +33,7 @@ typedef struct trainer {
     int *owner;
     bnf_rule rule;
     bnf_updater *updater;
+    bnf_overlap overlap;
     bnf_loader *loader, *test_loader;
     bnf_folder folder;
     bnf_progress *progress;
@@ -41,7 +43,7 @@ typedef struct trainer {
         tally line, epoch;
         double skipped, skipped_row;             /* steps whose update was left out; those since the last good one */
     } sums;                                      /* goes into checkpoints: doubles only */
-    double line_start, stall_before, seconds[4]; /* since the last line: compute, reduce, update, broadcast */
+    double line_start, stall_before, seconds[5]; /* since the last line: compute, reduce, update, broadcast, exposed */
     double grad_norm;
     bnf_limit limit; /* of time; rank 0's counts */
     bnf_watchdog *watchdog;
@@ -67,6 +69,7 @@ static bnf_status build(trainer *t)
     BNF_TRY(bnf_calloc((size_t)bnf_params_count(t->params) + 1, sizeof *t->owner, "owners", &t->owner));
     BNF_TRY(bnf_owners_assign(t->params, bnf_comm_size(t->comm), t->owner));
     BNF_TRY(bnf_job_loader(t->job, t->comm, t->train, d->batch, d->leaves, true, &t->loader));
+    t->model.cuts = bnf_overlap_first_cuts(t->job, t->comm);
     BNF_TRY(bnf_model_plan(&t->model, t->job, t->comm, t->threads, t->owner));
     t->per_epoch = bnf_loader_steps_per_epoch(t->loader);
     if (t->per_epoch < 1)
@@ -146,6 +149,8 @@ static bnf_status prepare(trainer *t, const bnf_train_options *options)
     BNF_TRY(bnf_comm_agree(t->comm, build(t)));
     BNF_TRY(bnf_comm_agree(t->comm, bnf_rule_create(&t->job->optim, t->params, t->per_epoch, t->total, &t->rule)));
     BNF_TRY(bnf_updater_create(t->comm, t->params, t->owner, &t->rule.rule, t->threads, &t->updater));
+    t->overlap = (bnf_overlap){t->job, t->comm, t->threads, t->owner, &t->model, t->updater};
+    BNF_TRY(bnf_overlap_begin(&t->overlap));
     BNF_TRY(bnf_comm_agree(t->comm, bnf_folder_path(t->job, "checkpoints", &t->checkpoints)));
     if (options->resume != BNF_RESUME_NONE) /* the log shall tell what was refused and taken */
         BNF_TRY(bnf_comm_agree(t->comm, t->first ? bnf_folder_open_log(t->job, &t->folder) : BNF_OK));
@@ -205,21 +210,26 @@ static bnf_status one_step(trainer *t)
     BNF_TRY(bnf_comm_agree(t->comm, bnf_loader_next(t->loader, &batch)));
     double start = bnf_clock_seconds();
     bnf_pulse_phase(BNF_PHASE_COMPUTE);
-    BNF_TRY(bnf_comm_agree(t->comm, bnf_model_run(&t->model, batch, t->step)));
+    bnf_status s = bnf_comm_agree(t->comm, bnf_model_run(&t->model, batch, t->step));
     t->seconds[0] += bnf_clock_seconds() - start;
-    if (!isfinite(bnf_model_scalar(&t->model, t->model.values.loss)))
+    bool finite = s == BNF_OK && isfinite(bnf_model_scalar(&t->model, t->model.values.loss));
+    if (!finite) { /* gradients may be on their way */
+        bnf_status dropped = bnf_updater_drop(t->updater);
+        BNF_TRY(s != BNF_OK ? s : dropped);
         return not_finite(t, "the loss");
+    }
     BNF_TRY(bnf_updater_step(t->updater, t->model.plan, t->step, &stats));
     t->seconds[1] += stats.reduce_seconds;
     t->seconds[2] += stats.update_seconds;
     t->seconds[3] += stats.broadcast_seconds;
+    t->seconds[4] += stats.exposed_seconds;
     t->grad_norm = stats.grad_norm;
     if (!stats.finite)
         return not_finite(t, "a gradient");
     t->sums.skipped_row = 0;
     bnf_plan_commit(t->model.plan);
     count_step(t, batch);
-    return BNF_OK;
+    return bnf_overlap_step(&t->overlap, bnf_clock_seconds() - start);
 }
 
 /* One line of metrics from a tally. */
@@ -235,7 +245,8 @@ static bnf_status write_scalars(trainer *t, const char *kind, const bnf_model *m
 
 static bnf_status write_line(trainer *t)
 {
-    static const char *const parts[] = {"compute_seconds", "reduce_seconds", "update_seconds", "broadcast_seconds"};
+    static const char *const parts[] = {"compute_seconds", "reduce_seconds", "update_seconds", "broadcast_seconds",
+                                        "exposed_seconds"};
     double now = bnf_clock_seconds(), passed = now - t->line_start;
     bnf_loader_stats loader;
     bnf_loader_get_stats(t->loader, &loader);
@@ -245,7 +256,7 @@ static bnf_status write_line(trainer *t)
     BNF_TRY(bnf_folder_scalar(&t->folder, "train", "lr", t->step, bnf_rule_lr(&t->rule, t->step - 1)));
     BNF_TRY(bnf_folder_scalar(&t->folder, "train", "grad_norm", t->step, t->grad_norm));
     BNF_TRY(bnf_folder_scalar(&t->folder, "train", "samples_per_second", t->step, t->sums.line.samples / passed));
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         BNF_TRY(bnf_folder_scalar(&t->folder, "train", parts[i], t->step, t->seconds[i]));
     BNF_TRY(bnf_folder_scalar(&t->folder, "train", "stall_seconds", t->step, loader.stall_seconds - t->stall_before));
     t->stall_before = loader.stall_seconds;

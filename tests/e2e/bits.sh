@@ -129,6 +129,11 @@ for name in lipschitz ordinary; do
     trained $name 2 1 "prefetch 0" --set data.prefetch=0
     thorough && trained $name 1 2 "prefetch 7" --set data.prefetch=7
     trained $name 2 1 "checkpoint every 7" --set run.checkpoint_every=7
+    checks "$name: every way for gradients to travel (the runs above try them all in their first steps)"
+    trained $name 3 1 "poll, cut twice" --set dist.progress=poll --set dist.cuts=2 --set dist.bucket=4096
+    trained $name 2 2 "thread, halving" --set dist.progress=thread --set dist.cuts=1 --set dist.algorithm=halving
+    thorough && trained $name 4 1 "blocking, cut once" --set dist.progress=blocking --set dist.cuts=1 \
+        --set dist.bucket=64 --set dist.algorithm=direct
     checks "$name: operation by operation (BNF_EAGER=1)"
     BNF_EAGER=1 trained $name 2 2 "eager"
 
@@ -159,5 +164,17 @@ for name in lipschitz ordinary; do
     succeed "$name, resume" launch 2 1 train "$work/$name.yaml" --resume auto "${every_seven[@]}"
     same $name "$trained_on" "resumed at its end"
 done
+checks "gradients in bfloat16: other weights, but the same for any number of ranks and threads"
+for layout in 1x1 2x2 3x1; do
+    rm -rf "$work/run"
+    succeed "bf16, $layout" launch "${layout%x*}" "${layout#*x}" train "$work/ordinary.yaml" --set run.folder="$work/run" \
+        --set train.gradient_wire=bf16 --set train.steps=12
+    got=$(weights "$work/run")
+    [ "${bf16:=$got}" = "$got" ] || wrong "bf16, $layout: weights $got, expected $bf16"
+done
+succeed "f32, 12 steps" launch 2 1 train "$work/ordinary.yaml" --set run.folder="$work/f32" --set train.steps=12
+[ "$bf16" != "$(weights "$work/f32")" ] || wrong "bf16 and f32 give the same weights"
+refuse "resuming with another wire" gradient_wire -- launch 2 1 train "$work/ordinary.yaml" --resume auto \
+    --set run.folder="$work/f32" --set train.steps=12 --set train.gradient_wire=bf16
 [ "${expect[lipschitz]}" != "${expect[ordinary]}" ] || wrong "the two networks have the same weights: the hash is none"
 finish
