@@ -13,11 +13,13 @@ struct bnf_cmd {
     const char *name;    /* "import" */
     const char *summary; /* one line for the list of subcommands */
     bnf_cmd_fn fn;
+    int (*alone)(int argc, char **argv); /* instead of fn: runs without MPI, prints its errors, returns the exit code */
 };
 
 /* The program's exit code for a status (docs/operations.md). */
 int bnf_cmd_exit_code(bnf_status status);
 
+int bnf_cmd_supervise(int argc, char **argv);
 bnf_status bnf_cmd_import(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_synth(const bnf_comm *world, int argc, char **argv);

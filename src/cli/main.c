@@ -12,6 +12,7 @@ static const struct bnf_cmd commands[] = {
     {"synth", "generate a data set", bnf_cmd_synth},
     {"inspect", "show and check a data set", bnf_cmd_inspect},
     {"train", "train a network from a configuration", bnf_cmd_train},
+    {"run", "start a training again when ranks or hosts are lost", NULL, bnf_cmd_supervise},
     {"eval", "loss and accuracy of a trained network", bnf_cmd_eval},
     {"certify", "certified accuracy of a trained 1-Lipschitz network", bnf_cmd_certify},
     {"attack", "try to break certificates", bnf_cmd_attack},
@@ -86,7 +87,8 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
-            return bnf_cmd_exit_code(run(&commands[i], argc - 1, argv + 1));
+            return commands[i].alone ? commands[i].alone(argc - 1, argv + 1)
+                                     : bnf_cmd_exit_code(run(&commands[i], argc - 1, argv + 1));
     fprintf(stderr, "banff: unknown command '%s'\n\n", argv[1]);
     usage(stderr);
     return 2;
