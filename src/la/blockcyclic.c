@@ -1,32 +1,15 @@
 /* la/blockcyclic.c */
-#include "la/blockcyclic.h"
+#include "la/blockcyclic_impl.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
 #include "comm/agree.h"
 #include "comm/handle.h"
-#include "la/scalapack.h"
 #include "la/single.h"
 #include "la/vec.h"
 
 #include <limits.h>
 #include <string.h>
-
-struct bnf_grid {
-    const bnf_comm *comm;
-    int system;     /* BLACS' name of the communicator */
-    int context;    /* BLACS' name of the grid */
-    int rows, cols; /* rank r is process (r / cols, r % cols) */
-    int my_row, my_col;
-};
-
-struct bnf_blockcyclic {
-    const bnf_grid *grid;
-    int64_t rows, cols, block;
-    int64_t local_rows, local_cols; /* of this process's part, column-major in local */
-    double *local;
-    int descriptor[BNF_DESCRIPTOR_LENGTH];
-};
 
 static const int one = 1; /* Fortran's first index, and "yes" */
 
@@ -49,30 +32,26 @@ bnf_status bnf_grid_create(const bnf_comm *comm, bnf_grid **out)
     blacs_gridinfo_(&g->context, &rows, &cols, &g->my_row, &g->my_col);
     BNF_ASSERT(rows == g->rows && cols == g->cols);
     BNF_ASSERT(g->my_row * g->cols + g->my_col == bnf_comm_rank(comm));
-    *out = g;
-    return BNF_OK;
+    bnf_status s = bnf_comm_split(comm, g->my_row, g->my_col, &g->row_comm);
+    if (s == BNF_OK)
+        s = bnf_comm_split(comm, g->my_col, g->my_row, &g->col_comm);
+    s = bnf_comm_agree(comm, s);
+    if (s != BNF_OK)
+        bnf_grid_destroy(g);
+    else
+        *out = g;
+    return s;
 }
 
 void bnf_grid_destroy(bnf_grid *g)
 {
     if (!g)
         return;
+    bnf_comm_destroy(g->col_comm);
+    bnf_comm_destroy(g->row_comm);
     blacs_gridexit_(&g->context);
     free_blacs_system_handle_(&g->system);
     bnf_free(g);
-}
-
-/* Elements of an extent that process p of n holds. */
-static int64_t local_extent(int64_t extent, int64_t block, int p, int n)
-{
-    int64_t cycle = block * n, rest = extent % cycle - p * block;
-    return extent / cycle * block + (rest < 0 ? 0 : rest < block ? rest : block);
-}
-
-/* Where the i-th local element of process p of n lies in the whole extent. */
-static int64_t global_index(int64_t i, int64_t block, int p, int n)
-{
-    return (i / block * n + p) * block + i % block;
 }
 
 bnf_status bnf_blockcyclic_create(const bnf_grid *grid, int64_t rows, int64_t cols, int64_t block,
@@ -88,8 +67,8 @@ bnf_status bnf_blockcyclic_create(const bnf_grid *grid, int64_t rows, int64_t co
         m->rows = rows;
         m->cols = cols;
         m->block = block;
-        m->local_rows = local_extent(rows, block, grid->my_row, grid->rows);
-        m->local_cols = local_extent(cols, block, grid->my_col, grid->cols);
+        m->local_rows = bnf_local_extent(rows, block, grid->my_row, grid->rows);
+        m->local_cols = bnf_local_extent(cols, block, grid->my_col, grid->cols);
         int leading = m->local_rows ? (int)m->local_rows : 1;
         const int d[BNF_DESCRIPTOR_LENGTH] = {1, grid->context, (int)rows, (int)cols, (int)block, (int)block, 0,
                                               0, leading};
@@ -119,10 +98,12 @@ static int64_t copy_part(const bnf_blockcyclic *m, int r, bool pack, double *ful
 {
     const bnf_grid *g = m->grid;
     int p = r / g->cols, q = r % g->cols;
-    int64_t rows = local_extent(m->rows, m->block, p, g->rows), cols = local_extent(m->cols, m->block, q, g->cols);
+    int64_t rows = bnf_local_extent(m->rows, m->block, p, g->rows),
+            cols = bnf_local_extent(m->cols, m->block, q, g->cols);
     for (int64_t j = 0; full && j < cols; j++)
         for (int64_t i = 0; i < rows; i++) {
-            double *x = full + global_index(i, m->block, p, g->rows) * m->cols + global_index(j, m->block, q, g->cols);
+            double *x =
+                full + bnf_global_index(i, m->block, p, g->rows) * m->cols + bnf_global_index(j, m->block, q, g->cols);
             if (pack)
                 part[j * rows + i] = *x;
             else
