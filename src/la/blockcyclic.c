@@ -19,7 +19,11 @@ bnf_status bnf_grid_create(const bnf_comm *comm, bnf_grid **out)
     if (handle < 0)
         return bnf_fail(BNF_ERR_UNSUPPORTED, "a process grid needs MPI, which is not running");
     bnf_grid *g = NULL;
-    BNF_TRY(bnf_comm_agree(comm, bnf_calloc(1, sizeof *g, "process grid", &g)));
+    bnf_status s = bnf_comm_agree(comm, bnf_calloc(1, sizeof *g, "process grid", &g));
+    if (s != BNF_OK) {
+        bnf_free(g);
+        return s;
+    }
     g->comm = comm;
     for (int p = 1; p * p <= size; p++)
         if (size % p == 0)
@@ -32,10 +36,9 @@ bnf_status bnf_grid_create(const bnf_comm *comm, bnf_grid **out)
     blacs_gridinfo_(&g->context, &rows, &cols, &g->my_row, &g->my_col);
     BNF_ASSERT(rows == g->rows && cols == g->cols);
     BNF_ASSERT(g->my_row * g->cols + g->my_col == bnf_comm_rank(comm));
-    bnf_status s = bnf_comm_split(comm, g->my_row, g->my_col, &g->row_comm);
+    s = bnf_comm_agree(comm, bnf_comm_split(comm, g->my_row, g->my_col, &g->row_comm));
     if (s == BNF_OK)
-        s = bnf_comm_split(comm, g->my_col, g->my_row, &g->col_comm);
-    s = bnf_comm_agree(comm, s);
+        s = bnf_comm_agree(comm, bnf_comm_split(comm, g->my_col, g->my_row, &g->col_comm));
     if (s != BNF_OK)
         bnf_grid_destroy(g);
     else

@@ -79,12 +79,12 @@ bnf_constraint_config bnf_constraint_config_default(bnf_constraint_kind kind)
     };
 }
 
-static bool has_state(bnf_constraint_kind kind)
+bool bnf_constraint_has_state(bnf_constraint_kind kind)
 {
     return kind == BNF_CONSTRAINT_SPECTRAL || kind == BNF_CONSTRAINT_BJORCK;
 }
 
-static bnf_status check(const bnf_constraint_config *c, bnf_dtype t, int64_t rows, int64_t cols)
+bnf_status bnf_constraint_check(const bnf_constraint_config *c, bnf_dtype t, int64_t rows, int64_t cols)
 {
     if ((int)c->kind < 0 || (int)c->kind >= KIND_COUNT || (int)c->form < 0 || (int)c->form >= FORM_COUNT)
         return bnf_fail(BNF_ERR_ARG, "constraint: no such kind or form (%d, %d)", (int)c->kind, (int)c->form);
@@ -95,7 +95,7 @@ static bnf_status check(const bnf_constraint_config *c, bnf_dtype t, int64_t row
                         (long long)cols);
     if (!(c->factor > 0.0) || !isfinite(c->factor))
         return bnf_fail(BNF_ERR_ARG, "constraint: factor must be positive; it is %g", c->factor);
-    if (!has_state(c->kind))
+    if (!bnf_constraint_has_state(c->kind))
         return BNF_OK;
     if (c->power_iterations < 0 || c->power_cold_iterations < 0)
         return bnf_fail(BNF_ERR_ARG, "constraint: power_iterations and power_cold_iterations must not be negative");
@@ -127,12 +127,12 @@ static bnf_status create_state(bnf_constraint *c)
 bnf_status bnf_constraint_create(const bnf_constraint_config *config, bnf_dtype t, int64_t rows, int64_t cols,
                                  bnf_constraint **out)
 {
-    BNF_TRY(check(config, t, rows, cols));
+    BNF_TRY(bnf_constraint_check(config, t, rows, cols));
     bnf_constraint *c = NULL;
     BNF_TRY(bnf_calloc(1, sizeof *c, "constraint", &c));
     c->config = *config;
     c->side = bnf_side_of(t, rows, cols);
-    bnf_status s = has_state(config->kind) ? create_state(c) : BNF_OK;
+    bnf_status s = bnf_constraint_has_state(config->kind) ? create_state(c) : BNF_OK;
     if (s != BNF_OK)
         bnf_constraint_destroy(c);
     else
@@ -261,28 +261,39 @@ int64_t bnf_constraint_state_size(const bnf_constraint *c)
     return c->u ? 1 + c->side.m : 0;
 }
 
+void bnf_constraint_state_pack(int64_t m, int64_t forwards, const double *u, double *state)
+{
+    state[0] = (double)forwards;
+    memcpy(state + 1, u, (size_t)m * sizeof(double));
+}
+
+bnf_status bnf_constraint_state_unpack(bnf_side side, const double *state, int64_t *forwards, double *u)
+{
+    double norm = bnf_la_nrm2(BNF_F64, side.m, state + 1);
+    if (!(state[0] >= 0.0) || state[0] > 0x1p53 || state[0] != floor(state[0]))
+        return bnf_fail(BNF_ERR_FORMAT, "state of a %lld x %lld constraint: its count of calls is %g",
+                        (long long)side.rows, (long long)side.cols, state[0]);
+    if (!(fabs(norm - 1.0) < 1e-3))
+        return bnf_fail(BNF_ERR_FORMAT, "state of a %lld x %lld constraint: its vector has norm %g, not 1",
+                        (long long)side.rows, (long long)side.cols, norm);
+    *forwards = (int64_t)state[0];
+    memcpy(u, state + 1, (size_t)side.m * sizeof(double));
+    return BNF_OK;
+}
+
 void bnf_constraint_state_get(const bnf_constraint *c, bnf_constraint_moment moment, double *state)
 {
-    if (!c->u)
-        return;
     bool before = moment == BNF_CONSTRAINT_BEFORE;
-    state[0] = (double)(before ? c->before : c->forwards);
-    memcpy(state + 1, before ? c->u_before : c->u, (size_t)c->side.m * sizeof(double));
+    if (c->u)
+        bnf_constraint_state_pack(c->side.m, before ? c->before : c->forwards, before ? c->u_before : c->u, state);
 }
 
 bnf_status bnf_constraint_state_set(bnf_constraint *c, const double *state)
 {
     if (!c->u)
         return BNF_OK;
-    double norm = bnf_la_nrm2(BNF_F64, c->side.m, state + 1);
-    if (!(state[0] >= 0.0) || state[0] > 0x1p53 || state[0] != floor(state[0]))
-        return bnf_fail(BNF_ERR_FORMAT, "state of a %lld x %lld constraint: its count of calls is %g",
-                        (long long)c->side.rows, (long long)c->side.cols, state[0]);
-    if (!(fabs(norm - 1.0) < 1e-3))
-        return bnf_fail(BNF_ERR_FORMAT, "state of a %lld x %lld constraint: its vector has norm %g, not 1",
-                        (long long)c->side.rows, (long long)c->side.cols, norm);
-    c->forwards = c->before = (int64_t)state[0];
-    memcpy(c->u, state + 1, (size_t)c->side.m * sizeof(double));
+    BNF_TRY(bnf_constraint_state_unpack(c->side, state, &c->forwards, c->u));
+    c->before = c->forwards;
     memcpy(c->u_before, c->u, (size_t)c->side.m * sizeof(double));
     c->ready = false;
     return BNF_OK;
@@ -296,7 +307,7 @@ bnf_constraint_stats bnf_constraint_get_stats(const bnf_constraint *c)
 double bnf_constraint_cost(const bnf_constraint_config *config, int64_t rows, int64_t cols)
 {
     double m = (double)(rows < cols ? rows : cols), mn = (double)rows * (double)cols;
-    if (!has_state(config->kind))
+    if (!bnf_constraint_has_state(config->kind))
         return 40.0 * mn; /* bound by memory */
     if (config->kind == BNF_CONSTRAINT_SPECTRAL)
         return (40.0 + 8.0 * config->power_iterations) * mn;

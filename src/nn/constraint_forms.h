@@ -1,11 +1,19 @@
-/* nn/constraint_forms.h - private: the two ways to compute spectral normalisation with Bjorck steps (nn/constraint.h).
- * */
+/* nn/constraint_forms.h - private: what the constraints of nn/constraint.h and nn/constraint_shared.h have in common, and
+ * the two ways in which a single owner computes spectral normalisation with Bjorck steps. */
 #ifndef BNF_NN_CONSTRAINT_FORMS_H
 #define BNF_NN_CONSTRAINT_FORMS_H
 
 #include "la/power.h"
 #include "nn/constraint.h"
 #include "nn/constraint_side.h"
+
+/* Ok, or the errors of bnf_constraint_create for settings, type and extents. */
+bnf_status bnf_constraint_check(const bnf_constraint_config *config, bnf_dtype t, int64_t rows, int64_t cols);
+/* Whether the kind has a vector u: state[1 + m] is the count of calls in its history, then u. Unpacking errors:
+ * BNF_ERR_FORMAT, and nothing is changed. */
+bool bnf_constraint_has_state(bnf_constraint_kind kind);
+void bnf_constraint_state_pack(int64_t m, int64_t forwards, const double *u, double *state);
+bnf_status bnf_constraint_state_unpack(bnf_side side, const double *state, int64_t *forwards, double *u);
 
 /* Settings of one forward. */
 typedef struct bnf_bjorck_rule {
