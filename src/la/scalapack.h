@@ -22,6 +22,8 @@ void pdgemm_(const char *transa, const char *transb, const int *m, const int *n,
              const double *a, const int *ia, const int *ja, const int *desca, const double *b, const int *ib,
              const int *jb, const int *descb, const double *beta, double *c, const int *ic, const int *jc,
              const int *descc, size_t transa_len, size_t transb_len);
+void pdpotrf_(const char *uplo, const int *n, double *a, const int *ia, const int *ja, const int *desca, int *info,
+              size_t uplo_len);
 void pdgesvd_(const char *jobu, const char *jobvt, const int *m, const int *n, double *a, const int *ia, const int *ja,
               const int *desca, double *s, double *u, const int *iu, const int *ju, const int *descu, double *vt,
               const int *ivt, const int *jvt, const int *descvt, double *work, const int *lwork, int *info,

@@ -5,6 +5,7 @@
 #include "la/blas.h"
 #include "la/eig.h"
 #include "la/lapack.h"
+#include "la/outward.h"
 #include "la/single.h"
 #include "la/vec.h"
 
@@ -12,8 +13,6 @@
 #include <limits.h>
 #include <math.h>
 #include <string.h>
-
-#define UNIT 0x1p-53 /* half the distance from 1 to the next f64 */
 
 static bnf_status check_input(const char *what, bnf_dtype t, int64_t rows, int64_t cols, const void *w)
 {
@@ -55,25 +54,6 @@ done:
     return status;
 }
 
-/* Outward rounding: the next f64 above the result of one operation rounded to nearest is an upper bound of it. */
-static double up(double x)
-{
-    return nextafter(x, INFINITY);
-}
-
-static double down(double x)
-{
-    return nextafter(x, -INFINITY);
-}
-
-/* Upper bound of gamma_k / (1 - gamma_k), which is also one of gamma_k and of gamma_k / (1 - gamma_k u). */
-static double gamma_up(double k)
-{
-    double ku = up(k * UNIT);
-    double gamma = up(ku / down(1.0 - ku));
-    return up(gamma / down(1.0 - gamma));
-}
-
 typedef struct gram_bound {
     int64_t m;
     const double *s; /* computed Gram matrix */
@@ -92,7 +72,7 @@ static double prove_at(const gram_bound *g, double tau)
         if (!(d > 0.0))
             return -1.0;
         g->b[i * g->m + i] = d;
-        trace = up(trace + d);
+        trace = bnf_la_up(trace + d);
         largest = fmax(largest, d);
     }
     int n = (int)g->m, info = 0;
@@ -101,10 +81,10 @@ static double prove_at(const gram_bound *g, double tau)
     bnf_la_single_end(threads);
     if (info != 0 || !bnf_la_finite(BNF_F64, g->m * g->m, g->b))
         return -1.0;
-    double slack = up(gamma_up(4.0 * (double)g->m + 16.0) * trace);
-    slack = up(slack + up(UNIT * largest));
-    slack = up(slack + g->error);
-    return up(tau + slack);
+    double slack = bnf_la_up(bnf_la_gamma_up(4.0 * (double)g->m + 16.0) * trace);
+    slack = bnf_la_up(slack + bnf_la_up(BNF_LA_UNIT * largest));
+    slack = bnf_la_up(slack + g->error);
+    return bnf_la_up(tau + slack);
 }
 
 static bnf_status prove(const gram_bound *g, double lambda, double *square)
@@ -157,10 +137,12 @@ bnf_status bnf_la_norm2_upper(bnf_dtype t, int64_t rows, int64_t cols, const voi
     memcpy(b, s, (size_t)(m * m) * sizeof(double));
     BNF_TRY_GOTO(status, bnf_la_eig(m, false, b, lambda, scratch), done);
     gram_bound g = {.m = m, .s = s, .b = b};
-    g.error = up(up(gamma_up((double)n) * up(fro2 * up(1.0 + gamma_up((double)(rows * cols))))) + DBL_MIN);
+    g.error = bnf_la_up(bnf_la_up(bnf_la_gamma_up((double)n) *
+                                  bnf_la_up(fro2 * bnf_la_up(1.0 + bnf_la_gamma_up((double)(rows * cols))))) +
+                        DBL_MIN);
     double square = 0.0;
     BNF_TRY_GOTO(status, prove(&g, fmax(lambda[m - 1], 0.0), &square), done);
-    *upper = up(sqrt(square));
+    *upper = bnf_la_up(sqrt(square));
 done:
     bnf_free(scratch);
     bnf_free(lambda);
