@@ -20,6 +20,7 @@ static const struct bnf_cmd commands[] = {
     {"export", "write a run's weights as .npz", bnf_cmd_export},
     {"plan", "what a configuration will compute and hold in memory", bnf_cmd_plan},
     {"bench", "speed of a configuration's training step", bnf_cmd_bench},
+    {"submit", "train under SLURM: write a job script and submit it", NULL, bnf_cmd_submit},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
