@@ -1,5 +1,6 @@
 /* cli/cmd_bench.c - banff bench CONFIG: speed of a configuration's training step beside the machine's measured peak. */
 #include "cli/args.h"
+#include "cli/bench_comm.h"
 #include "cli/cmd.h"
 #include "cli/recipes.h"
 
@@ -14,6 +15,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char about[] =
     "Times training steps (computing, reduction, update with constraints, broadcast) on batches of the data set and "
@@ -168,6 +170,8 @@ static bnf_status measure(bench *b, bool profile)
 
 bnf_status bnf_cmd_bench(const bnf_comm *world, int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "comm") == 0)
+        return bnf_bench_comm(world, argc - 1, argv + 1);
     bnf_arg_list set = {0}, files = {0};
     bool help = false, profile = false;
     int64_t steps = 20;
@@ -178,7 +182,7 @@ bnf_status bnf_cmd_bench(const bnf_comm *world, int argc, char **argv)
         {"help", NULL, "print this", BNF_ARG_FLAG, &help}};
     BNF_TRY(bnf_args_parse(args, 4, argc, argv, &files));
     if (help && bnf_comm_rank(world) == 0)
-        bnf_args_help(stdout, "bench CONFIG [options]", about, args, 4);
+        bnf_args_help(stdout, "bench CONFIG [options] | bench comm [options]", about, args, 4);
     if (help)
         return BNF_OK;
     if (files.count != 1 || steps < 1)
