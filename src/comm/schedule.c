@@ -7,20 +7,25 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
+/* Few ranks that know one node each: the direct way moves as little and waits once. Small amounts: what counts is how often
+ * a rank waits. Else halving, whose messages between hosts are the small ones. */
 bnf_flow_algorithm bnf_routes_choose(bnf_flow_algorithm algorithm, int ranks, int32_t leaves, int64_t bytes)
 {
-    (void)ranks;
-    (void)leaves;
-    (void)bytes;
-    return algorithm == BNF_FLOW_AUTO ? BNF_FLOW_DIRECT : algorithm;
+    if (algorithm != BNF_FLOW_AUTO)
+        return algorithm;
+    const int32_t each = leaves / ranks;
+    const bool one_node = leaves % ranks == 0 && (each & (each - 1)) == 0;
+    return (ranks <= 3 && one_node) || (ranks <= 8 && bytes < 65536) ? BNF_FLOW_DIRECT : BNF_FLOW_HALVING;
 }
 
+/* Large enough that messages are few and those of the last round not too small; small enough that a chunk stays in a cache
+ * and its buffers, one per node that others know, do not take much memory. */
 int64_t bnf_flow_chunk_bytes(bnf_flow_algorithm algorithm, int ranks)
 {
-    const int64_t least = INT64_C(1) << 20, most = INT64_C(1) << 24, last_round = INT64_C(1) << 14;
+    const int64_t mib = INT64_C(1) << 20;
     if (algorithm == BNF_FLOW_DIRECT)
-        return INT64_C(1) << 17;
-    return ranks * last_round < least ? least : ranks * last_round > most ? most : ranks * last_round;
+        return ranks > 16 ? mib / 8 : 2 * mib / ranks;
+    return ranks <= 256 ? 4 * mib : ranks <= 1024 ? ranks * (mib / 64) : 16 * mib;
 }
 
 /* ---- the tree -------------------------------------------------------------------------------------------------- */
