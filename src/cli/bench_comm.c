@@ -63,7 +63,8 @@ static void close_flows(bench *b)
     }
 }
 
-/* Every node of a cover has the same small whole numbers, so that a sum is exact in any order; in bfloat16 up to 256. */
+/* Every node of a cover has the same small whole numbers, so that a sum is exact in any order; in bfloat16 up to
+ * 256. */
 static bnf_status check(const bench *b, int way, int64_t n, double nodes)
 {
     if (b->bf16 && 3 * nodes > 256)

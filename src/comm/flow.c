@@ -255,8 +255,8 @@ static int tag_of(const bnf_flow *flow, const slot *s)
     return flow->tag + (int)(s - flow->slots);
 }
 
-/* Begins a chunk, if it exists: all its receives wait from now on. The slot of a chunk is the same on every rank, so that
- * messages of one tag between two ranks arrive in the order of chunks and of the plan. */
+/* Begins a chunk, if it exists: all its receives wait from now on. The slot of a chunk is the same on every rank,
+ * so that messages of one tag between two ranks arrive in the order of chunks and of the plan. */
 static bnf_status enter(bnf_flow *flow, slot *s, int64_t chunk)
 {
     s->arrived = s->computed = s->sent = s->left = 0;

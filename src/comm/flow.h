@@ -19,16 +19,18 @@ typedef enum bnf_flow_algorithm {
                         neighbours first, so that the largest messages stay inside a host */
 } bnf_flow_algorithm;
 
+/* bf16: f32 only. Both operands of every addition of the tree are rounded to bfloat16 (the caller does so inside
+ * its range, with bnf_tree_add_bf16), so that partial sums travel in half the bytes; a spread adds nothing and
+ * sends values as they are. chunk_bytes: how finely a flow is cut, see bnf_flow_chunk_bytes; 0: by that function.
+ * The same on every rank. */
 typedef struct bnf_flow_config {
     bnf_flow_algorithm algorithm;
-    bool
-        bf16; /* f32 only: both operands of every addition of the tree are rounded to bfloat16 (the caller does so inside
-                  its range, with bnf_tree_add_bf16), so that partial sums travel in half the bytes. A spread adds nothing and sends values as they are. */
-    int64_t chunk_bytes; /* how finely a flow is cut, see bnf_flow_chunk_bytes; 0: by that function */
+    bool bf16;
+    int64_t chunk_bytes;
 } bnf_flow_config;
 
-/* Elements travel in chunks that overlap. DIRECT: about so many bytes of the largest owner's elements at a time; HALVING:
- * of all elements. The same on every rank. */
+/* Elements travel in chunks that overlap. DIRECT: about so many bytes of the largest owner's elements at a time;
+ * HALVING: of all elements. The same on every rank. */
 int64_t bnf_flow_chunk_bytes(bnf_flow_algorithm algorithm, int ranks);
 
 typedef struct bnf_flow bnf_flow;

@@ -6,8 +6,8 @@
 #include "base/assert.h"
 #include "base/simd.h"
 
-/* Nearest bfloat16, ties to even, as the upper half of an f32. A NaN stays one: its payload loses its lower half and it is
- * made quiet. */
+/* Nearest bfloat16, ties to even, as the upper half of an f32. A NaN stays one: its payload loses its lower half
+ * and it is made quiet. */
 static inline uint32_t round_bits(uint32_t u)
 {
     const uint32_t nearest = u + UINT32_C(0x7FFF) + (u >> 16 & 1);

@@ -1,8 +1,8 @@
 /* comm/flow_impl.h - what a flow does in its own rank, planned once.
  *
- * Elements travel in chunks: of every owner's elements the same share, so that each chunk runs through all rounds of the
- * schedule on its own and a few chunks are under way at once. All chunks but the last have the same sizes, so two plans
- * are made: one for them and one for the last. */
+ * Elements travel in chunks: of every owner's elements the same share, so that each chunk runs through all rounds
+ * of the schedule on its own and a few chunks are under way at once. All chunks but the last have the same sizes,
+ * so two plans are made: one for them and one for the last. */
 #ifndef BNF_COMM_FLOW_IMPL_H
 #define BNF_COMM_FLOW_IMPL_H
 

@@ -7,8 +7,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-/* Few ranks that know one node each: the direct way moves as little and waits once. Small amounts: what counts is how often
- * a rank waits. Else halving, whose messages between hosts are the small ones. */
+/* Few ranks that know one node each: the direct way moves as little and waits once. Small amounts: what counts is
+ * how often a rank waits. Else halving, whose messages between hosts are the small ones. */
 bnf_flow_algorithm bnf_routes_choose(bnf_flow_algorithm algorithm, int ranks, int32_t leaves, int64_t bytes)
 {
     if (algorithm != BNF_FLOW_AUTO)
@@ -18,8 +18,8 @@ bnf_flow_algorithm bnf_routes_choose(bnf_flow_algorithm algorithm, int ranks, in
     return (ranks <= 3 && one_node) || (ranks <= 8 && bytes < 65536) ? BNF_FLOW_DIRECT : BNF_FLOW_HALVING;
 }
 
-/* Large enough that messages are few and those of the last round not too small; small enough that a chunk stays in a cache
- * and its buffers, one per node that others know, do not take much memory. */
+/* Large enough that messages are few and those of the last round not too small; small enough that a chunk stays in
+ * a cache and its buffers, one per node that others know, do not take much memory. */
 int64_t bnf_flow_chunk_bytes(bnf_flow_algorithm algorithm, int ranks)
 {
     const int64_t mib = INT64_C(1) << 20;
@@ -51,7 +51,8 @@ static int32_t rank_of(const growth *g, int32_t leaf)
     return lo;
 }
 
-/* Appends the nodes of [lo, hi), children first; returns the index of the last one. With routes->nodes NULL counts only. */
+/* Appends the nodes of [lo, hi), children first; returns the index of the last one. With routes->nodes NULL counts
+ * only. */
 static int32_t plant(growth *g, int32_t lo, int32_t hi)
 {
     bnf_routes *r = g->routes;

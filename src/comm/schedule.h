@@ -1,16 +1,17 @@
-/* comm/schedule.h - who sends which part of a sum to whom, as data. Nothing here talks to other ranks: flows (comm/flow.h)
- * are built from these lists, and a model can replay them for thousands of ranks.
+/* comm/schedule.h - who sends which part of a sum to whom, as data. Nothing here talks to other ranks: flows
+ * (comm/flow.h) are built from these lists, and a model can replay them for thousands of ranks.
  *
  * Elements are told apart by their owner only. A sum is described by where the value of each node of the tree is
- * computed: on the root's owner for the root, on a rank that knows the node for what a rank starts with, and for nodes
- * between on a rank of the algorithm's choice. Where a child is not computed on the rank of its parent, its value moves. A
- * spread is the same movement backward, over a tree with one leaf per rank. */
+ * computed: on the root's owner for the root, on a rank that knows the node for what a rank starts with, and for
+ * nodes between on a rank of the algorithm's choice. Where a child is not computed on the rank of its parent, its
+ * value moves. A spread is the same movement backward, over a tree with one leaf per rank. */
 #ifndef BNF_COMM_SCHEDULE_H
 #define BNF_COMM_SCHEDULE_H
 
 #include "comm/flow.h"
 
-/* A node of the tree of leaves that a rank knows from the start (left, right -1) or whose leaves lie on several ranks. */
+/* A node of the tree of leaves that a rank knows from the start (left, right -1) or whose leaves lie on several
+ * ranks. */
 typedef struct bnf_route_node {
     bnf_tree_node leaves;
     int32_t left, right;      /* indices of the children */
@@ -37,8 +38,8 @@ typedef struct bnf_route_part {
     int32_t node, owner;
 } bnf_route_part;
 
-/* A message: parts[first ... first + count) of the bnf_rank_moves it belongs to. Elements: those of the parts' owners. A
- * message of round k may depend on what its sender received in earlier rounds, and on nothing else. */
+/* A message: parts[first ... first + count) of the bnf_rank_moves it belongs to. Elements: those of the parts'
+ * owners. A message of round k may depend on what its sender received in earlier rounds, and on nothing else. */
 typedef struct bnf_move {
     int32_t round, from, to;
     int64_t first, count;
@@ -56,8 +57,8 @@ typedef struct bnf_rank_moves {
 /* The choice of BNF_FLOW_AUTO for a sum or spread of `bytes` bytes; any other algorithm is returned as it is. */
 bnf_flow_algorithm bnf_routes_choose(bnf_flow_algorithm algorithm, int ranks, int32_t leaves, int64_t bytes);
 
-/* Sum over `leaves` leaves to owners; spread from owners (leaves is not used). algorithm: not BNF_FLOW_AUTO. Local. [out]
- * routes owned, release with bnf_routes_destroy. Errors: BNF_ERR_MEMORY. */
+/* Sum over `leaves` leaves to owners; spread from owners (leaves is not used). algorithm: not BNF_FLOW_AUTO.
+ * Local. [out] routes owned, release with bnf_routes_destroy. Errors: BNF_ERR_MEMORY. */
 bnf_status bnf_routes_create(int ranks, int32_t leaves, bool spread, bnf_flow_algorithm algorithm, bnf_routes **routes);
 void bnf_routes_destroy(bnf_routes *routes); /* NULL is legal */
 

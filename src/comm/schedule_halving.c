@@ -1,14 +1,15 @@
 /* Halving: where each node of the tree is computed, so that few values move.
  *
- * A node is computed on ranks that own leaves of it; which one depends on the owner of the elements. From the root, which is
- * computed on the owner itself, down: if the parent's rank is a candidate for the child, the child is computed there and
- * does not move; else on a candidate that is found from the parent's rank's position on the other side. For 2^k ranks with
- * one node each that is recursive halving: at distance d the partners are r and r xor d, and a rank keeps what owners
- * have that agree with it in the lower bits.
+ * A node is computed on ranks that own leaves of it; which one depends on the owner of the elements. From the
+ * root, which is computed on the owner itself, down: if the parent's rank is a candidate for the child, the child
+ * is computed there and does not move; else on a candidate that is found from the parent's rank's position on the
+ * other side. For 2^k ranks with one node each that is recursive halving: at distance d the partners are r and r
+ * xor d, and a rank keeps what owners have that agree with it in the lower bits.
  *
- * Candidates are the labels of least changes over a tree (Fitch, Systematic Zoology 20 (1971) 406): a leaf's is its rank; a
- * node's are those that both children have, else those of either. Choosing down from the root as above moves the least
- * number of values that any choice of ranks can. Ranges of ranks follow each other, so children share one rank at most. */
+ * Candidates are the labels of least changes over a tree (Fitch, Systematic Zoology 20 (1971) 406): a leaf's is
+ * its rank; a node's are those that both children have, else those of either. Choosing down from the root as above
+ * moves the least number of values that any choice of ranks can. Ranges of ranks follow each other, so children
+ * share one rank at most. */
 #include "comm/schedule_impl.h"
 
 #include "base/assert.h"
@@ -59,8 +60,8 @@ static int64_t position(const bnf_routes *routes, const bnf_route_node *node, in
     return lo;
 }
 
-/* Where elements of a node are computed. Owners in the order of (rank, order of travelling): what a rank keeps first, then
- * what it gives away, partner by partner, in the partner's order; so messages are contiguous. */
+/* Where elements of a node are computed. Owners in the order of (rank, order of travelling): what a rank keeps
+ * first, then what it gives away, partner by partner, in the partner's order; so messages are contiguous. */
 typedef struct sites {
     int32_t *rank;  /* [ranks] of each owner's elements */
     int32_t *order; /* [ranks] owners */

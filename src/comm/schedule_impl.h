@@ -22,7 +22,8 @@ typedef struct bnf_route_log {
     bnf_status status;
 } bnf_route_log;
 
-/* `from` has the value of the part and `to` needs it. Kept if either is the log's rank, and turned round for a spread. */
+/* `from` has the value of the part and `to` needs it. Kept if either is the log's rank, and turned round for a
+ * spread. */
 void bnf_route_log_move(bnf_route_log *log, int32_t round, int32_t from, int32_t to, bnf_route_part part);
 void bnf_route_log_sum(bnf_route_log *log, bnf_route_part part);
 

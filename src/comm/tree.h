@@ -35,10 +35,11 @@ void bnf_tree_range(int32_t leaves, int ranks, int rank, int32_t *lo, int32_t *h
 /* a[n] += b[n] for BNF_F32 or BNF_F64; the arrays do not overlap. One rounding per element, in any vector width. */
 void bnf_tree_add(bnf_dtype dtype, void *a, const void *b, int64_t n);
 
-/* a[n] = bf16(a[n]) + bf16(b[n]) in f32, where bf16 rounds to the nearest bfloat16, ties to even (infinities and NaN stay
- * what they are; what is too large becomes an infinity). The sum itself is not rounded to bfloat16. A tree all of whose
- * additions are this one gives the same bits on any number of ranks, because it does not matter whether an operand was
- * rounded where it was computed, to travel in 2 bytes, or where it is added. The arrays do not overlap. */
+/* a[n] = bf16(a[n]) + bf16(b[n]) in f32, where bf16 rounds to the nearest bfloat16, ties to even (infinities and
+ * NaN stay what they are; what is too large becomes an infinity). The sum itself is not rounded to bfloat16. A
+ * tree all of whose additions are this one gives the same bits on any number of ranks, because it does not matter
+ * whether an operand was rounded where it was computed, to travel in 2 bytes, or where it is added. The arrays do
+ * not overlap. */
 void bnf_tree_add_bf16(float *a, const float *b, int64_t n);
 
 /* The root's value on every rank.

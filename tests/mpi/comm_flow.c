@@ -315,8 +315,8 @@ static void test_no_memory(void **unused)
     close_item(&it);
 }
 
-/* Bytes on the wire: each element of a spread reaches each rank once; a sum of a number of leaves that gives each rank one
- * node moves size - 1 values per element, whatever the algorithm. */
+/* Bytes on the wire: each element of a spread reaches each rank once; a sum of a number of leaves that gives each
+ * rank one node moves size - 1 values per element, whatever the algorithm. */
 static void test_traffic(void **unused)
 {
     (void)unused;
