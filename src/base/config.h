@@ -63,6 +63,7 @@ typedef struct bnf_cfg_key {
     const struct bnf_cfg_key *item_keys; /* map list: the table of an item; may be the table that holds this key */
     int item_nkeys;
     size_t item_size;
+    bool free; /* changes no result: a run may be continued with another value (bnf_config_dump_results) */
 } bnf_cfg_key;
 
 #define BNF_CFG_KEYS(table) (table), (int)(sizeof(table) / sizeof *(table))
@@ -97,5 +98,8 @@ bnf_status bnf_config_help(bnf_buf *buf, const bnf_cfg_section *sections, int n)
 
 /* Appends the values as YAML that loads to the same values, bit for bit. Returns the status of the buffer. */
 bnf_status bnf_config_dump(bnf_buf *buf, const bnf_cfg_section *sections, int n);
+
+/* The same without the keys that are `free`. */
+bnf_status bnf_config_dump_results(bnf_buf *buf, const bnf_cfg_section *sections, int n);
 
 #endif

@@ -10,7 +10,7 @@ typedef struct printer {
     bnf_buf *out;
     const bnf_cfg_section *sections;
     int n;
-    bool help;
+    bool help, results; /* results: without keys that change none */
 } printer;
 
 static void margin(bnf_buf *out, int columns)
@@ -185,10 +185,10 @@ static void put_help(bnf_buf *out, const bnf_cfg_key *key, int column, bool comm
 static void print_keys(const printer *p, const bnf_cfg_section *s, int column)
 {
     for (int k = 0; k < s->nkeys; k++) {
-        if (p->help) {
+        if (p->help)
             put_help(p->out, &s->keys[k], column, false, NULL);
+        if (p->help || (p->results && s->keys[k].free))
             continue;
-        }
         margin(p->out, column);
         bnf_buf_printf(p->out, "%s:", s->keys[k].name);
         put_value(p->out, &s->keys[k], s->target, column);
@@ -240,6 +240,13 @@ bnf_status bnf_config_help(bnf_buf *buf, const bnf_cfg_section *sections, int n)
 bnf_status bnf_config_dump(bnf_buf *buf, const bnf_cfg_section *sections, int n)
 {
     const printer p = {.out = buf, .sections = sections, .n = n};
+    print_level(&p, "", 0);
+    return buf->status;
+}
+
+bnf_status bnf_config_dump_results(bnf_buf *buf, const bnf_cfg_section *sections, int n)
+{
+    const printer p = {.out = buf, .sections = sections, .n = n, .results = true};
     print_level(&p, "", 0);
     return buf->status;
 }

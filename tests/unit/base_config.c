@@ -377,6 +377,30 @@ static void test_dump_form(void **unused)
     bnf_buf_release(&b);
 }
 
+/* Keys that change no result are dumped, but not among the results. */
+static void test_dump_results(void **unused)
+{
+    (void)unused;
+    struct {
+        int64_t a, b;
+    } t;
+    const bnf_cfg_key keys[] = {{"a", BNF_CFG_INT, 0, "1", "counts"},
+                                {"b", BNF_CFG_INT, sizeof(int64_t), "2", "does not", .free = true}};
+    const bnf_cfg_section section = {"s", NULL, BNF_CFG_KEYS(keys), &t};
+    bnf_buf all = {0}, results = {0}, help = {0};
+    assert_int_equal(bnf_config_load_text("", 0, "none", &section, 1, NULL, 0), BNF_OK);
+    assert_int_equal(bnf_config_dump(&all, &section, 1), BNF_OK);
+    assert_int_equal(bnf_config_dump_results(&results, &section, 1), BNF_OK);
+    assert_int_equal(bnf_config_help(&help, &section, 1), BNF_OK);
+    assert_string_equal(all.data, "s:\n  a: 1\n  b: 2\n");
+    assert_string_equal(results.data, "s:\n  a: 1\n");
+    assert_non_null(strstr(help.data, "b: 2"));
+    bnf_config_free(&section, 1);
+    bnf_buf_release(&all);
+    bnf_buf_release(&results);
+    bnf_buf_release(&help);
+}
+
 /* The help names every key, its type and meaning, and is itself a configuration of the defaults. */
 static void test_help(void **unused)
 {
@@ -446,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_missing_file),
         cmocka_unit_test(test_dump_round_trip),
         cmocka_unit_test(test_dump_form),
+        cmocka_unit_test(test_dump_results),
         cmocka_unit_test(test_help),
         cmocka_unit_test(test_no_memory),
     };
