@@ -70,6 +70,13 @@ const int32_t *bnf_dataset_labels(const bnf_dataset *dataset);
  * BNF_ERR_NUMERIC (an f32 image holds NaN or infinity: the message names file and image). */
 bnf_status bnf_dataset_read(const bnf_dataset *dataset, int64_t count, const int64_t *index, void *images);
 
+/* The same for the images first, ..., first + count - 1. */
+bnf_status bnf_dataset_read_rows(const bnf_dataset *dataset, int64_t first, int64_t count, void *images);
+
+/* An integer per sample: "label", or a data set [count] of i32, i64 or u8 that lies beside the images ("/train/NAME").
+ * [out] values[count]. Errors: BNF_ERR_FORMAT (names file and data set). */
+bnf_status bnf_dataset_integers(const bnf_dataset *dataset, const char *name, int64_t *values);
+
 /* Reads all images into memory, from where bnf_dataset_read takes them from now on. Fine to call again. Not
  * thread-safe. Errors: as bnf_dataset_read, and BNF_ERR_MEMORY. */
 bnf_status bnf_dataset_hold(bnf_dataset *dataset);

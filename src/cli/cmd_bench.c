@@ -40,22 +40,23 @@ typedef struct bench {
     bnf_loader *loader;
     bnf_overlap overlap;
     double *times; /* [TIMES][steps]: step, compute, reduce, update, broadcast, exposed, least exposed */
-    int64_t steps;
+    int64_t steps, rows;
+    double stall, passed; /* seconds of the timed steps: waiting for data, on the rank that waited longest; all */
 } bench;
 
 static bnf_status prepare(bench *b, bool profile)
 {
     const bnf_data_settings *d = &b->job->data;
     BNF_TRY(bnf_dataset_open(d->file, BNF_TRAIN, &b->dataset));
+    BNF_TRY(bnf_data_rows(d, (uint64_t)b->job->seed, b->dataset, &b->rows));
     BNF_TRY(bnf_params_create(BNF_F32, &b->params));
-    BNF_TRY(bnf_model_build(b->job, b->params, bnf_dataset_get_info(b->dataset), d->batch, d->leaves, true, &b->model));
+    BNF_TRY(bnf_model_build(b->job, b->params, bnf_dataset_get_info(b->dataset), b->rows, d->leaves, true, &b->model));
     BNF_TRY(bnf_params_init(b->params, (uint64_t)b->job->seed));
     BNF_TRY(bnf_calloc((size_t)bnf_params_count(b->params) + 1, sizeof *b->owner, "owners", &b->owner));
     BNF_TRY(bnf_owners_assign(b->params, bnf_comm_size(b->comm), b->owner));
     b->model.profile = profile;
     b->model.cuts = bnf_overlap_first_cuts(b->job, b->comm);
     BNF_TRY(bnf_model_plan(&b->model, b->job, b->comm, b->threads, b->owner));
-    BNF_TRY(bnf_job_loader(b->job, b->comm, b->dataset, d->batch, d->leaves, true, &b->loader));
     BNF_TRY(bnf_rule_create(&b->job->optim, b->params, 1000, 1000000, &b->rule));
     return bnf_calloc((size_t)(TIMES * b->steps), sizeof(double), "times", &b->times);
 }
@@ -113,9 +114,10 @@ static void print_json(bench *b, double peak, const bnf_plan_memory *m)
            4.0 * (double)bnf_params_elements(b->params, true), (double)m->leaf_bytes / 1048576.0);
     printf(",\"samples_per_second\":%.6g,\"flops_per_step\":%.6g,\"gflops\":%.4g,\"compute_gflops\":%.4g,\"peak_"
            "gflops\":%.4g,"
-           "\"compute_of_peak\":%.4g,\"step_of_peak\":%.4g,\"update_share\":%.4g,\"thread_mib\":%.4g}\n",
+           "\"compute_of_peak\":%.4g,\"step_of_peak\":%.4g,\"update_share\":%.4g,\"stall_share\":%.4g,"
+           "\"thread_mib\":%.4g}\n",
            batch / med[0], flops, flops / med[0] / 1e9, flops / med[1] / 1e9, peak, flops / med[1] / 1e9 / peak,
-           flops / med[0] / 1e9 / peak, med[3] / med[0], (double)m->thread_bytes / 1048576.0);
+           flops / med[0] / 1e9 / peak, med[3] / med[0], b->stall / b->passed, (double)m->thread_bytes / 1048576.0);
 }
 
 static void print_profile(const bench *b)
@@ -137,25 +139,41 @@ static void print_profile(const bench *b)
     }
 }
 
-static bnf_status measure(bench *b, bool profile)
+/* Times the steps. Waiting for data happens before a step's clock starts and is counted by the loader. */
+static bnf_status time_steps(bench *b)
 {
-    double t[TIMES], peak = 0;
+    double t[TIMES];
     int64_t step = 0;
-    bnf_plan_memory memory;
-    BNF_TRY(bnf_updater_create(b->comm, b->params, b->owner, &b->rule.rule, b->threads, &b->updater));
-    b->overlap = (bnf_overlap){b->job, b->comm, b->threads, b->owner, &b->model, b->updater};
-    BNF_TRY(bnf_overlap_begin(&b->overlap));
+    bnf_loader_stats before, after;
     while (!bnf_tuner_settled(&b->overlap.tuner)) {
         BNF_TRY(one_step(b, step++, t));
         BNF_TRY(bnf_overlap_step(&b->overlap, t[0]));
     }
     for (int64_t i = 0; i < 3; i++)
         BNF_TRY(one_step(b, step++, t));
+    bnf_loader_get_stats(b->loader, &before);
+    double start = bnf_clock_seconds();
     for (int64_t i = 0; i < b->steps; i++) {
         BNF_TRY(one_step(b, step++, t));
         for (int k = 0; k < TIMES; k++)
             b->times[k * b->steps + i] = t[k];
     }
+    b->passed = bnf_clock_seconds() - start;
+    bnf_loader_get_stats(b->loader, &after);
+    b->stall = after.stall_seconds - before.stall_seconds;
+    return bnf_comm_allreduce_f64(b->comm, BNF_COMM_MAX, &b->stall, 1);
+}
+
+static bnf_status measure(bench *b, bool profile)
+{
+    double peak = 0;
+    bnf_plan_memory memory;
+    const bnf_data_settings *d = &b->job->data;
+    BNF_TRY(bnf_comm_agree(b->comm, bnf_job_loader(b->job, b->comm, b->dataset, b->rows, d->leaves, true, &b->loader)));
+    BNF_TRY(bnf_updater_create(b->comm, b->params, b->owner, &b->rule.rule, b->threads, &b->updater));
+    b->overlap = (bnf_overlap){b->job, b->comm, b->threads, b->owner, &b->model, b->updater};
+    BNF_TRY(bnf_overlap_begin(&b->overlap));
+    BNF_TRY(time_steps(b));
     BNF_TRY(bnf_comm_barrier(b->comm));
     peak = bnf_peak_gflops(b->threads, 0.3);
     BNF_TRY(bnf_comm_allreduce_f64(b->comm, BNF_COMM_SUM, &peak, 1));

@@ -30,23 +30,22 @@ static void print_params(const bnf_params *params)
     printf("trainable elements %lld\n\n", (long long)bnf_params_elements(params, true));
 }
 
-static void print_plan(const bnf_job *job, const bnf_model *model, const bnf_params *params, int ranks, int threads)
+static void print_plan(const bnf_job *job, const bnf_model *model, const bnf_params *params, int64_t rows, int ranks,
+                       int threads)
 {
     bnf_plan_memory m;
     bnf_plan_get_memory(model->plan, &m);
     int lo, hi;
     bnf_plan_leaves(model->plan, &lo, &hi);
     double flops = bnf_plan_flops(model->plan), values = (double)bnf_params_elements(params, true);
-    printf("batch %lld in %lld leaves of %lld; %d ranks x %d threads; rank 0 has leaves %d to %d\n",
-           (long long)job->data.batch, (long long)job->data.leaves, (long long)(job->data.batch / job->data.leaves),
-           ranks, threads, lo, hi - 1);
+    printf("batch %lld in %lld leaves of %lld; %d ranks x %d threads; rank 0 has leaves %d to %d\n", (long long)rows,
+           (long long)job->data.leaves, (long long)(rows / job->data.leaves), ranks, threads, lo, hi - 1);
     printf("segments %d, of which dist.cuts asked for %d at most; gradients are final after",
            bnf_plan_segments(model->plan), model->cuts);
     for (int g = 0; g < bnf_plan_grad_groups(model->plan); g++)
         printf(" %.2f", mib(4 * (size_t)bnf_plan_grad_layout(model->plan, g)->n));
     printf(" MiB\n");
-    printf("flops of convolutions and dense layers per step %.3g (%.3g per sample)\n", flops,
-           flops / (double)job->data.batch);
+    printf("flops of convolutions and dense layers per step %.3g (%.3g per sample)\n", flops, flops / (double)rows);
     printf("activations: %.2f MiB per thread within segments, %.2f MiB per leaf across segments (%.2f MiB per leaf "
            "without reuse)\n",
            mib(m.thread_bytes), mib(m.leaf_bytes), mib(m.unshared_bytes));
@@ -80,19 +79,21 @@ bnf_status bnf_cmd_plan(const bnf_comm *world, int argc, char **argv)
     bnf_model model = {0};
     BNF_TRY(bnf_job_load(world, bnf_recipes, files.item[0], set.item, (int)set.count, &job));
     int threads = bnf_job_threads(job, world);
+    int64_t rows = 0;
     bnf_status s = bnf_dataset_open(job->data.file, BNF_TRAIN, &dataset);
+    if (s == BNF_OK)
+        s = bnf_data_rows(&job->data, (uint64_t)job->seed, dataset, &rows);
     if (s == BNF_OK)
         s = bnf_params_create(BNF_F32, &params);
     if (s == BNF_OK)
-        s = bnf_model_build(job, params, bnf_dataset_get_info(dataset), job->data.batch, job->data.leaves, true,
-                            &model);
+        s = bnf_model_build(job, params, bnf_dataset_get_info(dataset), rows, job->data.leaves, true, &model);
     if (s == BNF_OK) {
         model.cuts = bnf_overlap_first_cuts(job, world);
         s = bnf_model_plan(&model, job, world, threads, NULL);
     }
     if (s == BNF_OK && bnf_comm_rank(world) == 0) {
         print_params(params);
-        print_plan(job, &model, params, bnf_comm_size(world), threads);
+        print_plan(job, &model, params, rows, bnf_comm_size(world), threads);
     }
     bnf_model_release(&model);
     bnf_params_destroy(params);

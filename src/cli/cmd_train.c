@@ -20,7 +20,8 @@ static void print_result(const bnf_job *job, const bnf_train_result *r)
     printf("steps %lld  train loss %.4f accuracy %.4f", (long long)r->step, r->loss, r->accuracy);
     if (!isnan(r->test_accuracy))
         printf("  test loss %.4f accuracy %.4f", r->test_loss, r->test_accuracy);
-    printf("  %.1f s  %.0f samples/s\n", r->seconds, r->samples_per_second);
+    printf("  %.1f s  %.0f samples/s  waiting for data %.2f %%\n", r->seconds, r->samples_per_second,
+           r->seconds > 0 ? 100 * r->stall_seconds / r->seconds : 0.0);
     if (r->skipped > 0)
         printf("updates left out because a loss or gradient was not finite: %lld\n", (long long)r->skipped);
     printf("weights %s\nrun folder %s\n", r->weights, job->run.folder);

@@ -306,6 +306,50 @@ bnf_status bnf_dataset_hold(bnf_dataset *ds)
     return status;
 }
 
+bnf_status bnf_dataset_read_rows(const bnf_dataset *ds, int64_t first, int64_t count, void *images)
+{
+    return read_range(ds, first, count, images);
+}
+
+/* ---- Other integers ---- */
+
+static bnf_status read_integers(const bnf_dataset *ds, bnf_h5_dataset *d, const char *name, int64_t *values)
+{
+    int64_t n = ds->info.count;
+    bnf_dtype type = bnf_h5_dataset_dtype(d);
+
+    if (type != BNF_I32 && type != BNF_I64 && type != BNF_U8)
+        return bnf_fail(BNF_ERR_FORMAT, "'%s': %s has the type %s; integers are needed", ds->path, name,
+                        bnf_dtype_name(type));
+    BNF_TRY(bnf_h5_dataset_expect(d, type, 1, &n));
+    BNF_TRY(bnf_h5_dataset_read(d, type, values)); /* narrower ones fill the front: widened from the back */
+    const uint8_t *stored = (const uint8_t *)values;
+    for (int64_t i = n; i-- > 0 && type != BNF_I64;) {
+        int32_t narrow = stored[i];
+        if (type == BNF_I32)
+            memcpy(&narrow, stored + 4 * i, sizeof narrow);
+        values[i] = narrow;
+    }
+    return BNF_OK;
+}
+
+bnf_status bnf_dataset_integers(const bnf_dataset *ds, const char *name, int64_t *values)
+{
+    char path[256];
+    bnf_h5_dataset *d;
+
+    if (strcmp(name, "label") == 0) {
+        for (int64_t i = 0; i < ds->info.count; i++)
+            values[i] = ds->labels[i];
+        return BNF_OK;
+    }
+    snprintf(path, sizeof path, "/%s/%s", ds->info.name, name);
+    BNF_TRY(bnf_h5_dataset_open(ds->file, path, &d));
+    bnf_status status = read_integers(ds, d, path, values);
+    bnf_status closed = bnf_h5_dataset_close(d);
+    return status == BNF_OK ? closed : status;
+}
+
 /* ---- Checksum ---- */
 
 static bnf_status digest_range(const bnf_dataset *ds, int64_t lo, int64_t hi, uint64_t *sum)

@@ -1,16 +1,21 @@
 /* data/loader.h - batches for training and evaluation, read and augmented ahead of time.
  *
- * The batch of step s is a pure function of (set, configuration, s): the global batch has `batch` samples, cut into
- * `leaves` leaves of batch / leaves; a rank loads the samples of its own leaves [leaf_lo, leaf_hi). Putting the
+ * The batch of step s is a pure function of (set, configuration, s): the global batch has `batch` rows, cut into
+ * `leaves` leaves of batch / leaves; a rank loads the rows of its own leaves [leaf_lo, leaf_hi). Putting the
  * parts of all ranks behind one another gives the same batch for any number of ranks.
  *
- *   steps per epoch  floor(count / batch) with drop_tail, else ceil
- *   epoch            step / steps_per_epoch
- *   sample i of the global batch of a step lies at position (step % steps_per_epoch) * batch + i of the epoch's order;
- *                    positions beyond the set (last batch without drop_tail) are padding: x = 0, label 0, weight 0 */
+ *   samples  what the sampler (data/sampler.h) draws for the step, in its order, in the first rows of the batch; the
+ *            rows behind them are padding: x = 0, label 0, weight 0. A step may have no samples, and so may a rank
+ *   epoch    step / steps_per_epoch
+ *   changes  augmentation is drawn by (seed, epoch, sample); where every step draws its samples anew, by (seed, step,
+ *            row of the global batch)
+ *
+ * Where samples come from changes none of this: from the file by each rank for itself, from a copy in each rank's
+ * memory (small sets), or from the memory of all ranks together (data/store.h). */
 #ifndef BNF_DATA_LOADER_H
 #define BNF_DATA_LOADER_H
 
+#include "data/sampler.h"
 #include "data/transform.h"
 
 #define BNF_LOADER_HOLD_DEFAULT ((int64_t)256 << 20) /* bytes: a usual value of hold_bytes */
@@ -19,16 +24,19 @@
 
 typedef struct bnf_loader_config {
     uint64_t seed;
-    int64_t batch; /* samples in the global batch: a multiple of leaves */
+    int64_t batch; /* rows of the global batch: a multiple of leaves, and room for the samples of a step */
     int64_t leaves;
     int64_t leaf_lo, leaf_hi; /* leaves of this rank; an empty range is legal */
-    bool shuffle;
-    int64_t window_rows; /* of the shuffle (data/sampler.h); 0: chosen by the size of the set; count: the whole set */
-    bool drop_tail;      /* leave out the samples behind the last full batch of an epoch */
+    /* What a step takes. batch 0: the rows of a batch; window_rows 0: chosen by the size of the set. Seed, count,
+     * chunk_rows and group are filled in. */
+    bnf_sampler_config sampler;
+    const char *groups; /* strata or clusters: "label" or a data set of integers beside the images; NULL: none */
     bnf_augment augment;
     bnf_normalise normalise;
     int prefetch;       /* batches read ahead by a thread; 0: read when asked, without a thread */
-    int64_t hold_bytes; /* sets up to this size are read into memory once */
+    int64_t hold_bytes; /* sets up to this size are read into memory once, by every rank; not with `memory` */
+    bool memory;        /* hold the set in the memory of all ranks of `comm` together */
+    const bnf_comm *comm;
 } bnf_loader_config;
 
 /* One rank's part of a batch. All memory belongs to the loader. */
@@ -47,17 +55,23 @@ typedef struct bnf_batch {
 
 /* Since the loader was made. */
 typedef struct bnf_loader_stats {
-    double stall_seconds; /* that bnf_loader_next waited or, without a thread, read */
+    double stall_seconds; /* that bnf_loader_next took: waiting, messages or, without a thread, reading */
     double read_seconds;  /* that reading and augmenting took, in whatever thread */
     int64_t batches;      /* handed out */
+    int64_t sent_bytes;   /* to other ranks */
 } bnf_loader_stats;
 
 typedef struct bnf_loader bnf_loader;
 
-/* Not collective. `dataset` is borrowed until the loader is destroyed and may be shared with other loaders (it is
- * read into memory here if it is small enough, so create loaders of one dataset one after the other). The loader
- * stands at step 0. [out] loader owned, release with bnf_loader_destroy. Errors: BNF_ERR_CONFIG, BNF_ERR_MEMORY, and
- * those of reading. */
+/* The sampler that a loader with this configuration uses. [out] sampler owned. Errors: those of bnf_sampler_create and
+ * bnf_dataset_integers. */
+bnf_status bnf_loader_sampler(const bnf_dataset *dataset, const bnf_loader_config *config, bnf_sampler **sampler);
+
+/* `dataset` is borrowed until the loader is destroyed and may be shared with other loaders (it is read into memory here
+ * if it is small enough, so create loaders of one dataset one after the other). The loader stands at step 0. Not
+ * collective, unless config->memory: then all ranks of config->comm make each call that creates, seeks, takes or
+ * destroys, in the same order and from the main thread, and creation agrees on its result. [out] loader owned, release
+ * with bnf_loader_destroy. Errors: BNF_ERR_CONFIG, BNF_ERR_MEMORY, and those of reading. */
 bnf_status bnf_loader_create(bnf_dataset *dataset, const bnf_loader_config *config, bnf_loader **loader);
 
 /* Stops the thread. NULL is legal. */

@@ -1,42 +1,109 @@
-#include "data/sampler.h"
+/* Samplers: the table of kinds, and what they have in common. */
+#include "data/sampler_impl.h"
 
 #include "base/assert.h"
 #include "base/mem.h"
-#include "base/philox.h"
 
-/* Keys within BNF_STREAM_ORDER. */
-enum { ORDER_ALL = 0, ORDER_CHUNKS, ORDER_WINDOW };
-
-struct bnf_sampler {
-    bnf_sampler_config config;
-    bnf_philox_key key;
-    int64_t chunks;
-    int64_t epoch;        /* whose order is in `order`; -1: none yet */
-    int64_t *order;       /* [count] */
-    int64_t *chunk_order; /* [chunks], NULL if the window is the whole set */
+static const struct {
+    const char *name;
+    const bnf_scheme *scheme;
+} kinds[BNF_SAMPLER_COUNT] = {
+    [BNF_SAMPLER_SHUFFLE] = {"shuffle", &bnf_scheme_shuffle},
+    [BNF_SAMPLER_SEQUENTIAL] = {"sequential", &bnf_scheme_sequential},
+    [BNF_SAMPLER_REPLACEMENT] = {"replacement", &bnf_scheme_replacement},
+    [BNF_SAMPLER_WITHOUT_REPLACEMENT] = {"without_replacement", &bnf_scheme_without_replacement},
+    [BNF_SAMPLER_POISSON] = {"poisson", &bnf_scheme_poisson},
+    [BNF_SAMPLER_STRATIFIED] = {"stratified", &bnf_scheme_stratified},
+    [BNF_SAMPLER_CLUSTER] = {"cluster", &bnf_scheme_cluster},
 };
 
-static bool windowed(const bnf_sampler_config *c)
+const char *bnf_sampler_name(bnf_sampler_kind kind)
 {
-    return c->shuffle && c->window_rows > 0 && c->window_rows < c->count;
+    return (unsigned)kind < BNF_SAMPLER_COUNT ? kinds[kind].name : "?";
+}
+
+bnf_philox_key bnf_sampler_key(const bnf_sampler *s, uint64_t purpose, int64_t step)
+{
+    bnf_philox_key key = bnf_philox_key_layer(bnf_philox_key_make(s->c.seed, BNF_STREAM_ORDER), purpose);
+    uint64_t high = (uint64_t)step >> 32;
+    return high ? bnf_philox_key_layer(key, high) : key;
+}
+
+/* ---- Checks ---- */
+
+/* A setting that means something to other kinds only. */
+static bnf_status check_use(const bnf_sampler_config *c, bool given, bool used, const char *key)
+{
+    if (given && !used)
+        return bnf_fail(BNF_ERR_CONFIG, "data.%s is given, but means nothing to the sampler %s", key,
+                        bnf_sampler_name(c->kind));
+    return BNF_OK;
+}
+
+static bnf_status check_uses(const bnf_sampler_config *c)
+{
+    bool epoch = c->kind == BNF_SAMPLER_SHUFFLE || c->kind == BNF_SAMPLER_SEQUENTIAL;
+    bool strata = c->kind == BNF_SAMPLER_STRATIFIED, clusters = c->kind == BNF_SAMPLER_CLUSTER;
+    bool proportional = strata && c->allocation == BNF_ALLOCATION_PROPORTIONAL;
+
+    BNF_TRY(check_use(c, c->drop_tail, epoch, "drop_tail"));
+    BNF_TRY(check_use(c, c->window_rows > 0, c->kind == BNF_SAMPLER_SHUFFLE, "window"));
+    BNF_TRY(check_use(c, c->rate > 0, c->kind == BNF_SAMPLER_POISSON || proportional, "rate"));
+    BNF_TRY(check_use(c, c->allocation != BNF_ALLOCATION_PROPORTIONAL, strata, "allocation"));
+    BNF_TRY(check_use(c, c->rounding != BNF_ROUNDING_RANDOMISED, strata && c->allocation != BNF_ALLOCATION_FIXED,
+                      "rounding"));
+    BNF_TRY(check_use(c, c->n_sizes > 0, strata && c->allocation == BNF_ALLOCATION_FIXED, "sizes"));
+    BNF_TRY(check_use(c, c->n_deviations > 0, strata && c->allocation == BNF_ALLOCATION_NEYMAN, "deviations"));
+    BNF_TRY(check_use(c, c->cluster_rows > 0, clusters && !c->group, "cluster_rows"));
+    return check_use(c, c->clusters > 0, clusters, "draw_clusters");
+}
+
+static bnf_status check_config(const bnf_sampler_config *c)
+{
+    if (c->count < 1 || c->batch < 1 || c->chunk_rows < 1 || c->window_rows < 0)
+        return bnf_fail(BNF_ERR_CONFIG, "a sampler of %lld samples in batches of %lld", (long long)c->count,
+                        (long long)c->batch);
+    if (c->drop_tail && c->batch > c->count)
+        return bnf_fail(BNF_ERR_CONFIG,
+                        "a batch of %lld samples is larger than the set (%lld), and incomplete batches "
+                        "are to be dropped",
+                        (long long)c->batch, (long long)c->count);
+    if (!(c->rate >= 0 && c->rate <= 1))
+        return bnf_fail(BNF_ERR_CONFIG, "data.rate (%g) must be above 0 and at most 1", c->rate);
+    BNF_TRY(check_uses(c));
+    bool by_rate = c->kind == BNF_SAMPLER_POISSON ||
+                   (c->kind == BNF_SAMPLER_STRATIFIED && c->allocation == BNF_ALLOCATION_PROPORTIONAL);
+    if (by_rate && c->rate == 0 && c->batch > c->count)
+        return bnf_fail(BNF_ERR_CONFIG, "data.batch (%lld) is larger than the set (%lld): no rate gives that",
+                        (long long)c->batch, (long long)c->count);
+    return BNF_OK;
+}
+
+/* ---- Life ---- */
+
+static bnf_status prepare(bnf_sampler *s)
+{
+    const bnf_sampler_config *c = &s->c;
+    s->steps_per_epoch = (c->count + (c->drop_tail ? 0 : c->batch - 1)) / c->batch;
+    s->rate = c->rate > 0 ? c->rate : (double)c->batch / (double)c->count;
+    bnf_status status = s->scheme->prepare ? s->scheme->prepare(s) : BNF_OK;
+    s->c.group = NULL; /* borrowed during creation only */
+    s->c.sizes = NULL;
+    s->c.deviations = NULL;
+    return status;
 }
 
 bnf_status bnf_sampler_create(const bnf_sampler_config *config, bnf_sampler **sampler)
 {
     bnf_sampler *s;
-    bnf_status status;
 
-    if (config->count < 1 || config->chunk_rows < 1 || config->window_rows < 0)
-        return bnf_fail(BNF_ERR_ARG, "a sampler of %lld samples in chunks of %lld with a window of %lld",
-                        (long long)config->count, (long long)config->chunk_rows, (long long)config->window_rows);
+    BNF_ASSERT((unsigned)config->kind < BNF_SAMPLER_COUNT && (unsigned)config->allocation < BNF_ALLOCATION_COUNT &&
+               (unsigned)config->rounding < BNF_ROUNDING_COUNT);
+    BNF_TRY(check_config(config));
     BNF_TRY(bnf_calloc(1, sizeof *s, "sampler", &s));
-    s->config = *config;
-    s->key = bnf_philox_key_make(config->seed, BNF_STREAM_ORDER);
-    s->chunks = (config->count + config->chunk_rows - 1) / config->chunk_rows;
-    s->epoch = -1;
-    status = bnf_calloc((size_t)config->count, sizeof *s->order, "order of samples", &s->order);
-    if (status == BNF_OK && windowed(config))
-        status = bnf_calloc((size_t)s->chunks, sizeof *s->chunk_order, "order of chunks", &s->chunk_order);
+    s->c = *config;
+    s->scheme = kinds[config->kind].scheme;
+    bnf_status status = prepare(s);
     if (status == BNF_OK)
         *sampler = s;
     else
@@ -44,53 +111,62 @@ bnf_status bnf_sampler_create(const bnf_sampler_config *config, bnf_sampler **sa
     return status;
 }
 
-void bnf_sampler_destroy(bnf_sampler *sampler)
+void bnf_sampler_destroy(bnf_sampler *s)
 {
-    if (!sampler)
+    if (!s)
         return;
-    bnf_free(sampler->order);
-    bnf_free(sampler->chunk_order);
-    bnf_free(sampler);
+    bnf_order_destroy(s->order);
+    bnf_pick_destroy(s->pick);
+    bnf_free(s->groups.start);
+    bnf_free(s->groups.member);
+    bnf_free(s->groups.of);
+    bnf_free(s->target);
+    bnf_free(s->take);
+    bnf_free(s);
 }
 
-/* Lays the chunks, in their random order, one behind the other, and shuffles each window that they fill. */
-static void order_by_chunks(bnf_sampler *s, uint32_t epoch)
-{
-    const bnf_sampler_config *c = &s->config;
-    bnf_philox_key key = bnf_philox_key_layer(s->key, ORDER_WINDOW);
-    int64_t filled = 0, start = 0;
+/* ---- Use ---- */
 
-    bnf_philox_permutation(bnf_philox_key_layer(s->key, ORDER_CHUNKS), epoch, s->chunks, s->chunk_order);
-    for (int64_t k = 0; k < s->chunks; k++) {
-        int64_t lo = s->chunk_order[k] * c->chunk_rows;
-        int64_t hi = lo + c->chunk_rows < c->count ? lo + c->chunk_rows : c->count;
-        for (int64_t i = lo; i < hi; i++)
-            s->order[filled++] = i;
-        if (filled - start < c->window_rows && k + 1 < s->chunks)
-            continue;
-        for (int64_t i = filled - 1; i > start; i--) {
-            uint64_t n = (uint64_t)(i - start + 1);
-            int64_t j = start + (int64_t)bnf_philox_below_u64(key, epoch, (uint64_t)i, 0, n);
-            int64_t swap = s->order[i];
-            s->order[i] = s->order[j];
-            s->order[j] = swap;
-        }
-        start = filled;
-    }
+bool bnf_sampler_by_step(const bnf_sampler *s)
+{
+    return s->scheme->by_step;
 }
 
-const int64_t *bnf_sampler_order(bnf_sampler *s, int64_t epoch)
+int64_t bnf_sampler_steps_per_epoch(const bnf_sampler *s)
 {
-    BNF_ASSERT(epoch >= 0 && epoch <= UINT32_MAX);
-    if (epoch == s->epoch || (!s->config.shuffle && s->epoch >= 0))
-        return s->order;
-    if (!s->config.shuffle)
-        for (int64_t i = 0; i < s->config.count; i++)
-            s->order[i] = i;
-    else if (windowed(&s->config))
-        order_by_chunks(s, (uint32_t)epoch);
-    else
-        bnf_philox_permutation(bnf_philox_key_layer(s->key, ORDER_ALL), (uint32_t)epoch, s->config.count, s->order);
-    s->epoch = epoch;
-    return s->order;
+    return s->steps_per_epoch;
+}
+
+bnf_status bnf_sampler_draw(bnf_sampler *s, int64_t step, int64_t room, int64_t *index, int64_t *n)
+{
+    BNF_ASSERT(step >= 0 && room >= 0);
+    *n = s->scheme->draw(s, step, room, index);
+    if (*n > room)
+        return bnf_fail(BNF_ERR_CONFIG,
+                        "the sampler %s draws %lld samples in step %lld, but a batch has room for %lld: "
+                        "raise data.capacity",
+                        bnf_sampler_name(s->c.kind), (long long)*n, (long long)step, (long long)room);
+    return BNF_OK;
+}
+
+int64_t bnf_sampler_room(const bnf_sampler *s, double odds)
+{
+    BNF_ASSERT(odds > 0);
+    return s->scheme->room(s, odds);
+}
+
+double bnf_sampler_mean(const bnf_sampler *s)
+{
+    return s->scheme->mean(s);
+}
+
+double bnf_sampler_inclusion(const bnf_sampler *s, int64_t sample)
+{
+    BNF_ASSERT(sample >= 0 && sample < s->c.count);
+    return s->scheme->inclusion(s, sample);
+}
+
+bnf_neighbours bnf_sampler_neighbours(const bnf_sampler *s)
+{
+    return s->scheme->neighbours(s);
 }

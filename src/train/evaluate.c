@@ -86,10 +86,11 @@ bnf_status bnf_run_logits(bnf_run *run, bnf_split split, int64_t limit, float **
     if (s == BNF_OK)
         s = bnf_model_plan(&model, run->job, run->comm, run->threads, NULL);
     if (s == BNF_OK)
-        s = bnf_job_loader(run->job, run->comm, dataset, d->batch, d->leaves, false, &loader);
-    if (s == BNF_OK)
         s = collector_fill(&c, run, &model, info->count);
     s = bnf_comm_agree(run->comm, s);
+    if (s == BNF_OK)
+        s = bnf_comm_agree(run->comm,
+                           bnf_job_loader(run->job, run->comm, dataset, d->batch, d->leaves, false, &loader));
     if (s == BNF_OK)
         s = bnf_comm_allgather(run->comm, &c.mine_bytes, sizeof c.mine_bytes, c.bytes);
     if (s == BNF_OK)

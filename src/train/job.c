@@ -11,7 +11,6 @@
 #include <string.h>
 
 static const char *const progress_names[] = {"auto", "bar", "plain", "off", NULL};
-static const char *const normalise_names[] = {"stats", "unit", "affine", NULL};
 static const char *const nonfinite_names[] = {"stop", "skip", NULL};
 
 static const char *const wire_names[] = {"f32", "bf16", NULL};
@@ -47,30 +46,6 @@ static const bnf_cfg_key run_keys[] = {
      "one operation at a time, each result checked for NaN (BNF_EAGER=1 does the same); slow"},
     {"reference", BNF_CFG_BOOL, offsetof(bnf_run_settings, reference), "false",
      "plain C reference kernels only; very slow"},
-};
-
-static const bnf_cfg_key data_keys[] = {
-    {"file", BNF_CFG_STRING, offsetof(bnf_data_settings, file), NULL,
-     "HDF5 data set, from banff import or banff synth"},
-    {"batch", BNF_CFG_INT, offsetof(bnf_data_settings, batch), "128", "samples in the global batch, over all ranks",
-     .min = 1, .max = 1e9},
-    {"leaves", BNF_CFG_INT, offsetof(bnf_data_settings, leaves), "16",
-     "equal parts that a batch is computed in; ranks and threads share them out, so at least ranks x threads", .min = 1,
-     .max = 65536},
-    {"normalise", BNF_CFG_ENUM, offsetof(bnf_data_settings, normalise), "unit",
-     "stats: (pixel/255 - mean)/std; unit: pixel/255; affine: pixel/255 * scale + shift", .choices = normalise_names},
-    {"scale", BNF_CFG_REAL, offsetof(bnf_data_settings, scale), "1", "for normalise: affine", .min = -1e6, .max = 1e6},
-    {"shift", BNF_CFG_REAL, offsetof(bnf_data_settings, shift), "0", "for normalise: affine", .min = -1e6, .max = 1e6},
-    {"shuffle", BNF_CFG_BOOL, offsetof(bnf_data_settings, shuffle), "true", "another order in every epoch"},
-    {"window", BNF_CFG_INT, offsetof(bnf_data_settings, window), "0",
-     "samples that the shuffle mixes at a time; 0: by the size of the set", .min = 0, .max = 1e12},
-    {"drop_tail", BNF_CFG_BOOL, offsetof(bnf_data_settings, drop_tail), "false",
-     "leave out what is behind the last full batch of an epoch"},
-    {"flip", BNF_CFG_BOOL, offsetof(bnf_data_settings, flip), "false", "augmentation: mirror left and right at random"},
-    {"pad_crop", BNF_CFG_INT, offsetof(bnf_data_settings, pad_crop), "0", "augmentation: shift by up to so many pixels",
-     .min = 0, .max = 1024},
-    {"prefetch", BNF_CFG_INT, offsetof(bnf_data_settings, prefetch), "2", "batches read ahead by a thread; 0: none",
-     .min = 0, .max = 64},
 };
 
 static const bnf_cfg_key train_keys[] = {
@@ -115,7 +90,7 @@ static void fill_sections(bnf_job *job)
     s[n++] = (bnf_cfg_section){"", NULL, BNF_CFG_KEYS(top_keys), job};
     s[n++] =
         (bnf_cfg_section){"run", "how the run is carried out; changes no result", BNF_CFG_KEYS(run_keys), &job->run};
-    s[n++] = (bnf_cfg_section){"data", "what is read and how", BNF_CFG_KEYS(data_keys), &job->data};
+    s[n++] = bnf_data_section(&job->data);
     s[n++] = (bnf_cfg_section){"train", "how long", BNF_CFG_KEYS(train_keys), &job->train};
     s[n++] = (bnf_cfg_section){"dist", "how gradients and weights travel between ranks; changes no result",
                                BNF_CFG_KEYS(dist_keys), &job->dist};
@@ -154,9 +129,7 @@ static bnf_status find_recipe(const bnf_recipe *const *recipes, const char *text
 
 static bnf_status check(const bnf_job *job)
 {
-    if (job->data.batch % job->data.leaves)
-        return bnf_fail(BNF_ERR_CONFIG, "data.batch (%lld) must be a multiple of data.leaves (%lld)",
-                        (long long)job->data.batch, (long long)job->data.leaves);
+    BNF_TRY(bnf_data_check(&job->data));
     BNF_TRY(bnf_limit_check(job->run.time_limit));
     bnf_optim_settings optim;
     BNF_TRY(bnf_optim_config_settings(&job->optim, &optim));
@@ -252,5 +225,5 @@ bnf_status bnf_job_dump(const bnf_job *job, bool results_only, bnf_buf *text)
     for (int i = 0; i < job->n_sections; i++)
         if (!results_only || (strcmp(job->sections[i].name, "run") != 0 && strcmp(job->sections[i].name, "dist") != 0))
             kept[n++] = job->sections[i];
-    return bnf_config_dump(text, kept, n);
+    return results_only ? bnf_config_dump_results(text, kept, n) : bnf_config_dump(text, kept, n);
 }

@@ -5,8 +5,8 @@
 #include <banff/comm.h>
 #include <banff/optim.h>
 
-#include "data/transform.h"
 #include "optim/optim_config.h"
+#include "train/data_config.h"
 #include "train/recipe.h"
 
 /* How a run is carried out: nothing here changes its results. */
@@ -22,15 +22,6 @@ typedef struct bnf_run_settings {
     int64_t watchdog;         /* seconds; 0: off */
     bool eager, reference;
 } bnf_run_settings;
-
-typedef struct bnf_data_settings {
-    char *file;
-    int64_t batch, leaves;
-    int normalise; /* bnf_normalise_mode */
-    double scale, shift;
-    bool shuffle, drop_tail, flip;
-    int64_t pad_crop, prefetch, window;
-} bnf_data_settings;
 
 typedef enum bnf_nonfinite { BNF_NONFINITE_STOP = 0, BNF_NONFINITE_SKIP } bnf_nonfinite;
 
@@ -79,8 +70,8 @@ void bnf_job_destroy(bnf_job *job);
 /* Every key of every recipe with its meaning. */
 bnf_status bnf_job_help(const bnf_recipe *const *recipes, bnf_buf *text);
 
-/* The resolved configuration as YAML; `results_only`: without the sections `run` and `dist`, so that two jobs with equal text
- * give equal weights. */
+/* The resolved configuration as YAML; `results_only`: without the sections `run` and `dist` and keys that are `free`
+ * (base/config.h), so that two jobs with equal text give equal weights. */
 bnf_status bnf_job_dump(const bnf_job *job, bool results_only, bnf_buf *text);
 
 #endif

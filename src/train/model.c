@@ -66,10 +66,19 @@ bnf_status bnf_model_want_input_gradient(bnf_model *model, bnf_val scalar)
     return BNF_OK;
 }
 
+static bnf_status check_ranks(const bnf_comm *comm, int64_t leaves)
+{
+    if (bnf_comm_size(comm) <= leaves)
+        return BNF_OK;
+    return bnf_fail(BNF_ERR_CONFIG, "%d ranks but only %lld leaves: start at most %lld ranks or raise data.leaves",
+                    bnf_comm_size(comm), (long long)leaves, (long long)leaves);
+}
+
 bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *comm, int threads, const int *owner)
 {
     bnf_val keep[4 + BNF_MODEL_MAX_METRICS];
     int n = 0;
+    BNF_TRY(check_ranks(comm, job->data.leaves));
     keep[n++] = model->values.logits;
     keep[n++] = model->values.loss;
     keep[n++] = model->accuracy;
@@ -93,7 +102,7 @@ bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *
 
 bnf_status bnf_model_run(bnf_model *model, const bnf_batch *batch, int64_t step)
 {
-    float count = (float)batch->valid;
+    float count = batch->valid > 0 ? (float)batch->valid : 1; /* a batch without samples: all sums are 0 */
     BNF_TRY(bnf_plan_bind(model->plan, model->x, batch->x));
     BNF_TRY(bnf_plan_bind(model->plan, model->labels, batch->labels));
     BNF_TRY(bnf_plan_bind(model->plan, model->weight, batch->weight));
@@ -133,23 +142,18 @@ bnf_status bnf_job_loader(const bnf_job *job, const bnf_comm *comm, bnf_dataset 
 {
     const bnf_data_settings *d = &job->data;
     int32_t lo, hi;
-    if (bnf_comm_size(comm) > leaves)
-        return bnf_fail(BNF_ERR_CONFIG, "%d ranks but only %lld leaves: start at most %lld ranks or raise data.leaves",
-                        bnf_comm_size(comm), (long long)leaves, (long long)leaves);
+    BNF_TRY(check_ranks(comm, leaves));
     bnf_tree_range((int32_t)leaves, bnf_comm_size(comm), bnf_comm_rank(comm), &lo, &hi);
-    bnf_loader_config c = {.seed = (uint64_t)job->seed,
-                           .batch = batch,
-                           .leaves = leaves,
-                           .leaf_lo = lo,
-                           .leaf_hi = hi,
-                           .prefetch = (int)d->prefetch,
-                           .hold_bytes = BNF_LOADER_HOLD_DEFAULT,
-                           .normalise = {(bnf_normalise_mode)d->normalise, d->scale, d->shift}};
-    if (training) {
-        c.shuffle = d->shuffle;
-        c.window_rows = d->window;
-        c.drop_tail = d->drop_tail;
-        c.augment = (bnf_augment){d->flip, d->pad_crop};
+    bnf_loader_config c = bnf_data_loader_config(d, (uint64_t)job->seed);
+    if (!training) {
+        c.sampler = (bnf_sampler_config){.kind = BNF_SAMPLER_SEQUENTIAL};
+        c.groups = NULL;
+        c.augment = (bnf_augment){0};
     }
+    c.batch = batch;
+    c.leaves = leaves;
+    c.leaf_lo = lo;
+    c.leaf_hi = hi;
+    c.comm = comm;
     return bnf_loader_create(dataset, &c, loader);
 }

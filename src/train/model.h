@@ -33,8 +33,9 @@ void bnf_model_release(bnf_model *model);
 
 /* Threads of this rank: run.threads, or OMP_NUM_THREADS, or this rank's share of the processors it may use. */
 int bnf_job_threads(const bnf_job *job, const bnf_comm *comm);
-/* Loader for a split, for this rank's leaves. `training`: shuffled and augmented as configured; else in order, with
- * the tail. */
+/* Loader for a split, for this rank's leaves. `batch`: rows of the global batch, in training bnf_data_rows.
+ * `training`: sampled and augmented as configured; else in order, with the tail. Collective if data.store is memory:
+ * every rank has to come here, or none. */
 bnf_status bnf_job_loader(const bnf_job *job, const bnf_comm *comm, bnf_dataset *dataset, int64_t batch, int64_t leaves,
                           bool training, bnf_loader **loader);
 

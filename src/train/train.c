@@ -39,6 +39,7 @@ typedef struct trainer {
     bnf_progress *progress;
     char *checkpoints;                     /* folder */
     int64_t step, total, per_epoch, saved; /* saved: step of the newest checkpoint, -1 */
+    int64_t rows;                          /* of the global batch: room for a step's samples */
     struct {
         tally line, epoch;
         double skipped, skipped_row;             /* steps whose update was left out; those since the last good one */
@@ -63,24 +64,32 @@ static bnf_status build(trainer *t)
 {
     const bnf_data_settings *d = &t->job->data;
     const bnf_dataset_info *info = bnf_dataset_get_info(t->train);
+    BNF_TRY(bnf_data_rows(d, (uint64_t)t->job->seed, t->train, &t->rows));
     BNF_TRY(bnf_params_create(BNF_F32, &t->params));
-    BNF_TRY(bnf_model_build(t->job, t->params, info, d->batch, d->leaves, true, &t->model));
+    BNF_TRY(bnf_model_build(t->job, t->params, info, t->rows, d->leaves, true, &t->model));
     BNF_TRY(bnf_params_init(t->params, (uint64_t)t->job->seed));
     BNF_TRY(bnf_calloc((size_t)bnf_params_count(t->params) + 1, sizeof *t->owner, "owners", &t->owner));
     BNF_TRY(bnf_owners_assign(t->params, bnf_comm_size(t->comm), t->owner));
-    BNF_TRY(bnf_job_loader(t->job, t->comm, t->train, d->batch, d->leaves, true, &t->loader));
     t->model.cuts = bnf_overlap_first_cuts(t->job, t->comm);
     BNF_TRY(bnf_model_plan(&t->model, t->job, t->comm, t->threads, t->owner));
-    t->per_epoch = bnf_loader_steps_per_epoch(t->loader);
-    if (t->per_epoch < 1)
-        return bnf_fail(BNF_ERR_CONFIG, "%s has fewer samples than data.batch (%lld) and data.drop_tail is set",
-                        info->path, (long long)d->batch);
-    t->total = t->per_epoch * t->job->train.epochs;
     if (!t->test)
         return BNF_OK;
     BNF_TRY(bnf_model_build(t->job, t->params, bnf_dataset_get_info(t->test), d->batch, d->leaves, false, &t->eval));
-    BNF_TRY(bnf_model_plan(&t->eval, t->job, t->comm, t->threads, NULL));
-    return bnf_job_loader(t->job, t->comm, t->test, d->batch, d->leaves, false, &t->test_loader);
+    return bnf_model_plan(&t->eval, t->job, t->comm, t->threads, NULL);
+}
+
+/* All ranks come here together: they may hold the data between them. */
+static bnf_status make_loaders(trainer *t)
+{
+    const bnf_data_settings *d = &t->job->data;
+    bnf_status s = bnf_job_loader(t->job, t->comm, t->train, t->rows, d->leaves, true, &t->loader);
+    BNF_TRY(bnf_comm_agree(t->comm, s));
+    t->per_epoch = bnf_loader_steps_per_epoch(t->loader);
+    t->total = t->per_epoch * t->job->train.epochs;
+    if (!t->test)
+        return BNF_OK;
+    return bnf_comm_agree(t->comm,
+                          bnf_job_loader(t->job, t->comm, t->test, d->batch, d->leaves, false, &t->test_loader));
 }
 
 static bnf_state state_of(trainer *t)
@@ -147,6 +156,7 @@ static bnf_status prepare(trainer *t, const bnf_train_options *options)
     BNF_TRY(bnf_comm_agree(t->comm, check_folder(t, options)));
     BNF_TRY(bnf_comm_agree(t->comm, open_data(t)));
     BNF_TRY(bnf_comm_agree(t->comm, build(t)));
+    BNF_TRY(make_loaders(t));
     BNF_TRY(bnf_comm_agree(t->comm, bnf_rule_create(&t->job->optim, t->params, t->per_epoch, t->total, &t->rule)));
     BNF_TRY(bnf_updater_create(t->comm, t->params, t->owner, &t->rule.rule, t->threads, &t->updater));
     t->overlap = (bnf_overlap){t->job, t->comm, t->threads, t->owner, &t->model, t->updater};
@@ -355,6 +365,7 @@ static bnf_status loop(trainer *t)
 {
     double start = bnf_clock_seconds();
     int64_t from = t->step;
+    bnf_loader_stats stats;
     bnf_loader_seek(t->loader, t->step);
     bnf_limit_loop(&t->limit, start, 4 * bnf_weights_bytes(t->params));
     t->line_start = start;
@@ -375,6 +386,9 @@ static bnf_status loop(trainer *t)
     }
     t->result->seconds = bnf_clock_seconds() - start;
     t->result->samples_per_second = (double)(t->step - from) * (double)t->job->data.batch / t->result->seconds;
+    bnf_loader_get_stats(t->loader, &stats);
+    t->result->stall_seconds = stats.stall_seconds;
+    BNF_TRY(bnf_comm_allreduce_f64(t->comm, BNF_COMM_MAX, &t->result->stall_seconds, 1));
     t->result->step = t->step;
     t->result->skipped = (int64_t)t->sums.skipped;
     bnf_state_hash(t->params, t->result->weights);

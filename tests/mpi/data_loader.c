@@ -46,8 +46,7 @@ static bnf_loader_config config_of(int64_t batch, int64_t leaves)
                                .leaves = leaves,
                                .leaf_lo = lo,
                                .leaf_hi = hi,
-                               .shuffle = true,
-                               .window_rows = 30,
+                               .sampler = {.window_rows = 30},
                                .augment = {.flip = true, .pad_crop = 1},
                                .prefetch = 2};
 }

@@ -54,7 +54,6 @@ static bnf_loader_config plain(int64_t batch)
                                .leaves = 4,
                                .leaf_lo = 0,
                                .leaf_hi = 4,
-                               .shuffle = true,
                                .normalise = {.mode = BNF_NORMALISE_UNIT},
                                .prefetch = 3};
 }
@@ -127,7 +126,7 @@ static void test_drop_tail(void **state)
 {
     (void)state;
     bnf_loader_config config = plain(24);
-    config.drop_tail = true;
+    config.sampler.drop_tail = true;
     bnf_loader *l = make(&config);
     assert_int_equal(bnf_loader_steps_per_epoch(l), 4);
     for (int s = 0; s < 9; s++) {
@@ -248,7 +247,7 @@ static void test_normalisation(void **state)
     assert_true(fabs(bnf_transform_scale(bnf_loader_transform(l))[0] - 1 / (255 * info->std[0])) < 1e-12);
     bnf_loader_destroy(l);
     config.normalise = (bnf_normalise){.mode = BNF_NORMALISE_AFFINE, .scale = 2.0, .shift = -1.0};
-    config.shuffle = false;
+    config.sampler.kind = BNF_SAMPLER_SEQUENTIAL;
     l = make(&config);
     assert_ok(bnf_loader_next(l, &b));
     for (int64_t i = 0; i < 20; i++) {
@@ -361,7 +360,7 @@ static void test_error_of_the_thread(void **state)
         const bnf_batch *b;
         bnf_loader *l;
         bnf_loader_config config = plain(16);
-        config.shuffle = false;
+        config.sampler.kind = BNF_SAMPLER_SEQUENTIAL;
         config.prefetch = prefetch;
         assert_ok(bnf_loader_create(ds, &config, &l));
         for (int round = 0; round < 2; round++) {

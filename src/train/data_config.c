@@ -1,0 +1,156 @@
+#include "train/data_config.h"
+
+static const char *const normalise_names[] = {"stats", "unit", "affine", NULL};
+static const char *const store_names[] = {"file", "memory", NULL};
+static const char *const sampler_names[] = {"shuffle", "sequential", "replacement", "without_replacement",
+                                            "poisson", "stratified", "cluster",     NULL};
+static const char *const allocation_names[] = {"proportional", "fixed", "neyman", NULL};
+static const char *const rounding_names[] = {"randomised", "deterministic", NULL};
+
+static const bnf_cfg_key data_keys[] = {
+    {"file", BNF_CFG_STRING, offsetof(bnf_data_settings, file), NULL,
+     "HDF5 data set, from banff import or banff synth"},
+    {"store", BNF_CFG_ENUM, offsetof(bnf_data_settings, store), "file",
+     "file: every rank reads what it needs; memory: each rank holds its share, read once, and ranks exchange samples",
+     .choices = store_names, .free = true},
+    {"batch", BNF_CFG_INT, offsetof(bnf_data_settings, batch), "128", "samples in the global batch, over all ranks",
+     .min = 1, .max = 1e9},
+    {"leaves", BNF_CFG_INT, offsetof(bnf_data_settings, leaves), "16",
+     "equal parts that a batch is computed in; ranks and threads share them out, so at least ranks x threads", .min = 1,
+     .max = 65536},
+    {"normalise", BNF_CFG_ENUM, offsetof(bnf_data_settings, normalise), "unit",
+     "stats: (pixel/255 - mean)/std; unit: pixel/255; affine: pixel/255 * scale + shift", .choices = normalise_names},
+    {"scale", BNF_CFG_REAL, offsetof(bnf_data_settings, scale), "1", "for normalise: affine", .min = -1e6, .max = 1e6},
+    {"shift", BNF_CFG_REAL, offsetof(bnf_data_settings, shift), "0", "for normalise: affine", .min = -1e6, .max = 1e6},
+    {"sampler", BNF_CFG_ENUM, offsetof(bnf_data_settings, sampler), "shuffle",
+     "which samples a step takes: by epoch shuffle or sequential; the others draw anew in every step",
+     .choices = sampler_names},
+    {"shuffle", BNF_CFG_BOOL, offsetof(bnf_data_settings, shuffle), "true",
+     "another order in every epoch; false is another name for sampler: sequential"},
+    {"window", BNF_CFG_INT, offsetof(bnf_data_settings, window), "0",
+     "samples that the shuffle mixes at a time; 0: by the size of the set", .min = 0, .max = 1e12},
+    {"drop_tail", BNF_CFG_BOOL, offsetof(bnf_data_settings, drop_tail), "false",
+     "leave out what is behind the last full batch of an epoch"},
+    {"rate", BNF_CFG_REAL, offsetof(bnf_data_settings, rate), "0",
+     "poisson, stratified proportionally: share of the samples that a step takes; 0: batch / samples", .min = 0,
+     .max = 1},
+    {"capacity", BNF_CFG_INT, offsetof(bnf_data_settings, capacity), "0",
+     "samplers whose batches vary in size: rows that a batch has room for, a multiple of leaves; 0: so many that no "
+     "step (poisson: none in 1e12) needs more",
+     .min = 0, .max = 1e9},
+    {"strata", BNF_CFG_STRING, offsetof(bnf_data_settings, strata), "label",
+     "stratified: label, or a data set of integers beside the images"},
+    {"allocation", BNF_CFG_ENUM, offsetof(bnf_data_settings, allocation), "proportional",
+     "stratified: samples of a stratum are proportional to its size, fixed (sizes), or neyman (size x deviation)",
+     .choices = allocation_names},
+    {"rounding", BNF_CFG_ENUM, offsetof(bnf_data_settings, rounding), "randomised",
+     "stratified: what becomes of a size's fraction; randomised makes all inclusion probabilities exact",
+     .choices = rounding_names},
+    {"sizes", BNF_CFG_INT_LIST, offsetof(bnf_data_settings, sizes), "[]",
+     "stratified, fixed: samples of each stratum, in ascending order of the strata's values", .min = 0, .max = 1e9},
+    {"deviations", BNF_CFG_REAL_LIST, offsetof(bnf_data_settings, deviations), "[]",
+     "stratified, neyman: standard deviation of each stratum, in the same order", .min = 0, .max = 1e300},
+    {"clusters", BNF_CFG_STRING, offsetof(bnf_data_settings, clusters), "",
+     "cluster: label, or a data set of integers that says which samples belong together; empty: see cluster_rows"},
+    {"cluster_rows", BNF_CFG_INT, offsetof(bnf_data_settings, cluster_rows), "0",
+     "cluster: so many neighbours in the file belong together", .min = 0, .max = 1e12},
+    {"draw_clusters", BNF_CFG_INT, offsetof(bnf_data_settings, draw_clusters), "0",
+     "cluster: clusters of a step; 0: so many that they hold batch samples on average", .min = 0, .max = 1e9},
+    {"flip", BNF_CFG_BOOL, offsetof(bnf_data_settings, flip), "false", "augmentation: mirror left and right at random"},
+    {"pad_crop", BNF_CFG_INT, offsetof(bnf_data_settings, pad_crop), "0", "augmentation: shift by up to so many pixels",
+     .min = 0, .max = 1024},
+    {"prefetch", BNF_CFG_INT, offsetof(bnf_data_settings, prefetch), "2", "batches read ahead by a thread; 0: none",
+     .min = 0, .max = 64, .free = true},
+};
+
+bnf_cfg_section bnf_data_section(bnf_data_settings *settings)
+{
+    return (bnf_cfg_section){"data", "what is read and how", BNF_CFG_KEYS(data_keys), settings};
+}
+
+/* Whether the sampler's batches may have other sizes than `batch`. */
+static bool varies(const bnf_data_settings *d)
+{
+    return d->sampler == BNF_SAMPLER_POISSON || d->sampler == BNF_SAMPLER_STRATIFIED ||
+           d->sampler == BNF_SAMPLER_CLUSTER;
+}
+
+bnf_status bnf_data_check(const bnf_data_settings *d)
+{
+    if (d->batch % d->leaves)
+        return bnf_fail(BNF_ERR_CONFIG, "data.batch (%lld) must be a multiple of data.leaves (%lld)",
+                        (long long)d->batch, (long long)d->leaves);
+    if (d->capacity % d->leaves)
+        return bnf_fail(BNF_ERR_CONFIG, "data.capacity (%lld) must be a multiple of data.leaves (%lld)",
+                        (long long)d->capacity, (long long)d->leaves);
+    if (d->capacity > 0 && !varies(d))
+        return bnf_fail(BNF_ERR_CONFIG, "data.capacity: all batches of the sampler %s have room for data.batch",
+                        sampler_names[d->sampler]);
+    if (d->clusters[0] && d->sampler != BNF_SAMPLER_CLUSTER)
+        return bnf_fail(BNF_ERR_CONFIG, "data.clusters is given, but means nothing to the sampler %s",
+                        sampler_names[d->sampler]);
+    if (!d->shuffle && d->sampler != BNF_SAMPLER_SHUFFLE && d->sampler != BNF_SAMPLER_SEQUENTIAL)
+        return bnf_fail(BNF_ERR_CONFIG,
+                        "data.shuffle: false and data.sampler: %s contradict each other; leave "
+                        "data.shuffle out",
+                        sampler_names[d->sampler]);
+    return BNF_OK;
+}
+
+bnf_loader_config bnf_data_loader_config(const bnf_data_settings *d, uint64_t seed)
+{
+    bool strata = d->sampler == BNF_SAMPLER_STRATIFIED, clusters = d->sampler == BNF_SAMPLER_CLUSTER;
+    return (bnf_loader_config){.seed = seed,
+                               .batch = d->batch,
+                               .leaves = d->leaves,
+                               .prefetch = (int)d->prefetch,
+                               .hold_bytes = BNF_LOADER_HOLD_DEFAULT,
+                               .normalise = {(bnf_normalise_mode)d->normalise, d->scale, d->shift},
+                               .augment = {d->flip, d->pad_crop},
+                               .memory = d->store == BNF_DATA_MEMORY,
+                               .groups = strata                       ? d->strata
+                                         : clusters && d->clusters[0] ? d->clusters
+                                                                      : NULL,
+                               .sampler = {.kind = d->shuffle ? (bnf_sampler_kind)d->sampler : BNF_SAMPLER_SEQUENTIAL,
+                                           .batch = d->batch,
+                                           .window_rows = d->window,
+                                           .drop_tail = d->drop_tail,
+                                           .rate = d->rate,
+                                           .allocation = (bnf_allocation)d->allocation,
+                                           .rounding = (bnf_rounding)d->rounding,
+                                           .n_sizes = d->sizes.count,
+                                           .sizes = d->sizes.value,
+                                           .n_deviations = d->deviations.count,
+                                           .deviations = d->deviations.value,
+                                           .cluster_rows = d->cluster_rows,
+                                           .clusters = d->draw_clusters}};
+}
+
+static bnf_status fit(const bnf_data_settings *d, const bnf_sampler *sampler, int64_t *rows)
+{
+    const double never = 1e-12, rarely = 1e-6; /* per step */
+    int64_t need = bnf_sampler_room(sampler, never), leaves = d->leaves;
+
+    need = (need + leaves - 1) / leaves * leaves;
+    *rows = d->capacity > 0 ? d->capacity : need > 0 ? need : leaves;
+    if (*rows < bnf_sampler_room(sampler, rarely))
+        return bnf_fail(BNF_ERR_CONFIG,
+                        "data.capacity (%lld) is too small: batches have %.1f samples on average, and %lld rows are "
+                        "enough for all of them",
+                        (long long)d->capacity, bnf_sampler_mean(sampler), (long long)need);
+    return BNF_OK;
+}
+
+bnf_status bnf_data_rows(const bnf_data_settings *d, uint64_t seed, const bnf_dataset *dataset, int64_t *rows)
+{
+    bnf_loader_config config = bnf_data_loader_config(d, seed);
+    bnf_sampler *sampler;
+
+    *rows = d->batch;
+    if (!varies(d))
+        return BNF_OK;
+    BNF_TRY(bnf_loader_sampler(dataset, &config, &sampler));
+    bnf_status status = fit(d, sampler, rows);
+    bnf_sampler_destroy(sampler);
+    return status;
+}
