@@ -88,6 +88,11 @@ int bnf_updater_arrays(const bnf_updater *updater, int param);
  * rank. Not collective. */
 void bnf_updater_array_info(const bnf_updater *updater, int param, int array, const char **name, bnf_dtype *dtype,
                             int64_t *count);
+/* The rank that holds a parameter's arrays (rank 0 those of a state, whose value every rank has). Not collective. */
+int bnf_updater_owner(const bnf_updater *updater, int param);
+/* The array [count] on that rank. Borrowed, until the next update or the next call for this parameter. Not
+ * collective. */
+const void *bnf_updater_own(bnf_updater *updater, int param, int array);
 /* Brings the array to rank 0: data[count] there, may be NULL elsewhere. */
 bnf_status bnf_updater_gather(bnf_updater *updater, int param, int array, void *data);
 /* Gives the owner the array that every rank passes in (only the owner's copy is read). Not collective. Errors:

@@ -496,6 +496,17 @@ static void *array_of(bnf_updater *u, int param, int array)
     return o->reparam_state;
 }
 
+int bnf_updater_owner(const bnf_updater *updater, int param)
+{
+    return trainable(updater, param) ? updater->owner[param] : 0;
+}
+
+const void *bnf_updater_own(bnf_updater *updater, int param, int array)
+{
+    BNF_ASSERT(bnf_updater_owner(updater, param) == updater->rank);
+    return array_of(updater, param, array);
+}
+
 bnf_status bnf_updater_gather(bnf_updater *updater, int param, int array, void *data)
 {
     const char *name;
@@ -503,7 +514,7 @@ bnf_status bnf_updater_gather(bnf_updater *updater, int param, int array, void *
     int64_t count;
     bnf_updater_array_info(updater, param, array, &name, &dtype, &count);
     int64_t bytes = count * (int64_t)bnf_dtype_size(dtype);
-    int owner = trainable(updater, param) ? updater->owner[param] : 0;
+    int owner = bnf_updater_owner(updater, param);
     if (updater->rank == owner && owner == 0)
         memcpy(data, array_of(updater, param, array), (size_t)bytes);
     else if (updater->rank == owner)
