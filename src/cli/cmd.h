@@ -20,6 +20,7 @@ struct bnf_cmd {
 int bnf_cmd_exit_code(bnf_status status);
 
 int bnf_cmd_supervise(int argc, char **argv);
+bnf_status bnf_cmd_doctor(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_import(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_synth(const bnf_comm *world, int argc, char **argv);

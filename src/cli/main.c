@@ -19,6 +19,7 @@ static const struct bnf_cmd commands[] = {
     {"report", "write a run's HTML report", bnf_cmd_report},
     {"export", "write a run's weights as .npz", bnf_cmd_export},
     {"plan", "what a configuration will compute and hold in memory", bnf_cmd_plan},
+    {"doctor", "what of this machine, launcher and file system will be slow or fail", bnf_cmd_doctor},
     {"bench", "speed of a configuration's training step", bnf_cmd_bench},
     {"submit", "train under SLURM: write a job script and submit it", NULL, bnf_cmd_submit},
 };

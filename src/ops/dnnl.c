@@ -6,6 +6,7 @@
 
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
+#include <stdio.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -462,4 +463,10 @@ void bnf_dnnl_gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int
         dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n, k, 1.0f, a, lda, b, ldb, beta, c, ldc);
     leave_serial(threads);
     BNF_ASSERT(st == dnnl_success);
+}
+
+void bnf_dnnl_version(char *text, size_t size)
+{
+    const dnnl_version_t *v = dnnl_version();
+    snprintf(text, size, "%d.%d.%d", v->major, v->minor, v->patch);
 }

@@ -80,4 +80,7 @@ void bnf_dnnl_run(bnf_dnnl *d, int thread, void *const ptr[BNF_DNNL_ROLES], void
 void bnf_dnnl_gemm(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                    const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 
+/* The library's version, "2.6.3". */
+void bnf_dnnl_version(char *text, size_t size);
+
 #endif
