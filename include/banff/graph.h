@@ -167,6 +167,7 @@ typedef struct bnf_grad_group {
     int64_t n;
     int n_partials;
     const void *const *partial;
+    int segment; /* after which it is final */
 } bnf_grad_group;
 int bnf_plan_grad_groups(const bnf_plan *plan);
 /* The same description at any time, without touching the sums. */

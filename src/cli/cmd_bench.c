@@ -1,6 +1,7 @@
 /* cli/cmd_bench.c - banff bench CONFIG: speed of a configuration's training step beside the machine's measured peak. */
 #include "cli/args.h"
 #include "cli/bench_comm.h"
+#include "cli/bench_scale.h"
 #include "cli/cmd.h"
 #include "cli/recipes.h"
 
@@ -190,6 +191,8 @@ bnf_status bnf_cmd_bench(const bnf_comm *world, int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "comm") == 0)
         return bnf_bench_comm(world, argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "scale") == 0)
+        return bnf_bench_scale(world, argc - 1, argv + 1);
     bnf_arg_list set = {0}, files = {0};
     bool help = false, profile = false;
     int64_t steps = 20;

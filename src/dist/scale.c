@@ -9,19 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A message of the schedule, the same for every bucket: it carries `parts` times one owner's elements. */
+/* A message of a flow. */
 typedef struct hop {
     int32_t round, to;
-    int64_t parts;
+    int64_t elements;
 } hop;
 
-/* One direction of the exchange: all ranks' sends by rank and round, and what each must have received by a round. */
+/* One flow's messages that are not empty: by sender and round, and how many each rank must have received by a round. */
 typedef struct pattern {
-    int ranks;
     int32_t rounds;
     int64_t *first; /* [ranks + 1] in hops */
     hop *hops;
-    int32_t *awaited; /* [ranks * (rounds + 1)] messages that a rank receives in rounds before r, summed up */
+    int64_t capacity;
+    int32_t *awaited; /* [ranks * (rounds + 1)] messages to a rank in rounds before r */
 } pattern;
 
 /* A flow under way on one rank. */
@@ -52,8 +52,7 @@ typedef struct world {
     double *busy;                                                /* [ranks] a rank's own time for messages */
     seat *seats;                                                 /* [flows * ranks] */
     heap heap;
-    const pattern *pattern;
-    const int64_t *elements; /* per flow */
+    const pattern *patterns; /* [flows] */
     double bytes_per_element;
 } world;
 
@@ -67,51 +66,59 @@ static void pattern_release(pattern *p)
     *p = (pattern){0};
 }
 
-static bnf_status add_rank(pattern *p, const bnf_routes *routes, int rank, int64_t *capacity)
+static bnf_status pattern_grow(pattern *p, int64_t wanted)
 {
-    bnf_rank_moves *m;
-    BNF_TRY(bnf_routes_of_rank(routes, rank, &m));
-    int64_t at = p->first[rank];
-    if (at + m->n_sends > *capacity) {
-        hop *more;
-        int64_t wanted = 2 * (at + m->n_sends);
-        bnf_status s = bnf_alloc((size_t)wanted * sizeof *more, "schedule", &more);
-        if (s != BNF_OK) {
-            bnf_rank_moves_destroy(m);
-            return s;
-        }
-        if (at > 0)
-            memcpy(more, p->hops, (size_t)at * sizeof *more);
-        bnf_free(p->hops);
-        p->hops = more;
-        *capacity = wanted;
-    }
-    for (int64_t i = 0; i < m->n_sends; i++)
-        p->hops[at + i] = (hop){m->sends[i].round, m->sends[i].to, m->sends[i].count};
-    p->first[rank + 1] = at + m->n_sends;
-    for (int64_t i = 0; i < m->n_recvs; i++)
-        p->awaited[(int64_t)rank * (p->rounds + 1) + m->recvs[i].round + 1]++;
-    for (int32_t r = 0; r < p->rounds; r++)
-        p->awaited[(int64_t)rank * (p->rounds + 1) + r + 1] += p->awaited[(int64_t)rank * (p->rounds + 1) + r];
-    bnf_rank_moves_destroy(m);
+    hop *more;
+    if (wanted <= p->capacity)
+        return BNF_OK;
+    BNF_TRY(bnf_alloc(2 * (size_t)wanted * sizeof *more, "schedule", &more));
+    if (p->capacity > 0)
+        memcpy(more, p->hops, (size_t)p->capacity * sizeof *more);
+    bnf_free(p->hops);
+    p->hops = more;
+    p->capacity = 2 * wanted;
     return BNF_OK;
 }
 
-static bnf_status pattern_make(int ranks, int32_t leaves, bool spread, bnf_flow_algorithm algorithm, pattern *p)
+static bnf_status add_rank(pattern *p, const bnf_rank_moves *m, int rank, const int64_t *owner_offset)
+{
+    int64_t at = p->first[rank];
+    int32_t *awaited = p->awaited + (int64_t)rank * (p->rounds + 1);
+    BNF_TRY(pattern_grow(p, at + m->n_sends));
+    for (int64_t i = 0; i < m->n_sends; i++) {
+        int64_t n = bnf_move_elements(m, &m->sends[i], owner_offset);
+        if (n > 0)
+            p->hops[at++] = (hop){m->sends[i].round, m->sends[i].to, n};
+    }
+    p->first[rank + 1] = at;
+    for (int64_t i = 0; i < m->n_recvs; i++)
+        awaited[m->recvs[i].round + 1] += bnf_move_elements(m, &m->recvs[i], owner_offset) > 0;
+    for (int32_t r = 0; r < p->rounds; r++)
+        awaited[r + 1] += awaited[r];
+    return BNF_OK;
+}
+
+/* patterns[n] of the flows with these owners; the moves of a rank are made once for all of them. */
+static bnf_status patterns_make(int ranks, int32_t leaves, bool spread, const bnf_scale_load *l, pattern *patterns)
 {
     bnf_routes *routes;
-    int64_t capacity = 0;
-    *p = (pattern){.ranks = ranks};
-    BNF_TRY(bnf_routes_create(ranks, leaves, spread, algorithm, &routes));
-    p->rounds = routes->rounds;
-    bnf_status s = bnf_calloc((size_t)ranks + 1, sizeof *p->first, "schedule", &p->first);
-    if (s == BNF_OK)
-        s = bnf_calloc((size_t)ranks * (size_t)(p->rounds + 1), sizeof *p->awaited, "schedule", &p->awaited);
-    for (int r = 0; r < ranks && s == BNF_OK; r++)
-        s = add_rank(p, routes, r, &capacity);
+    bnf_status s = BNF_OK;
+    BNF_TRY(bnf_routes_create(ranks, leaves, spread, l->algorithm, &routes));
+    for (int f = 0; f < l->n_buckets && s == BNF_OK; f++) {
+        pattern *p = &patterns[f];
+        p->rounds = routes->rounds;
+        s = bnf_calloc((size_t)ranks + 1, sizeof *p->first, "schedule", &p->first);
+        if (s == BNF_OK)
+            s = bnf_calloc((size_t)ranks * (size_t)(p->rounds + 1), sizeof *p->awaited, "schedule", &p->awaited);
+    }
+    for (int r = 0; r < ranks && s == BNF_OK; r++) {
+        bnf_rank_moves *m = NULL;
+        s = bnf_routes_of_rank(routes, r, &m);
+        for (int f = 0; f < l->n_buckets && s == BNF_OK; f++)
+            s = add_rank(&patterns[f], m, r, l->owner_offset[f]);
+        bnf_rank_moves_destroy(m);
+    }
     bnf_routes_destroy(routes);
-    if (s != BNF_OK)
-        pattern_release(p);
     return s;
 }
 
@@ -185,8 +192,8 @@ static double carry(world *w, int from, int to, double start, double bytes)
 /* Sends of this seat whose rounds have all they need. */
 static void release(world *w, int flow, int rank)
 {
-    const pattern *p = w->pattern;
-    seat *s = &w->seats[(int64_t)flow * p->ranks + rank];
+    const pattern *p = &w->patterns[flow];
+    seat *s = &w->seats[(int64_t)flow * w->ranks + rank];
     for (; s->next < p->first[rank + 1]; s->next++) {
         const hop *h = &p->hops[s->next];
         if (s->arrived < p->awaited[(int64_t)rank * (p->rounds + 1) + h->round])
@@ -198,22 +205,21 @@ static void release(world *w, int flow, int rank)
 /* All flows from their starts [flows * ranks] to the end; last[ranks]: when a rank had everything. */
 static void run_flows(world *w, int flows, const double *starts, double *last)
 {
-    const pattern *p = w->pattern;
     const bnf_scale_cluster *c = w->cluster;
     w->heap.count = w->heap.made = 0;
     for (int f = 0; f < flows; f++)
-        for (int r = 0; r < p->ranks; r++) {
-            w->seats[(int64_t)f * p->ranks + r] =
-                (seat){.next = p->first[r], .last = starts[(int64_t)f * p->ranks + r]};
-            last[r] = later(f ? last[r] : 0, starts[(int64_t)f * p->ranks + r]);
+        for (int r = 0; r < w->ranks; r++) {
+            double start = starts[(int64_t)f * w->ranks + r];
+            w->seats[(int64_t)f * w->ranks + r] = (seat){.next = w->patterns[f].first[r], .last = start};
+            last[r] = later(f ? last[r] : 0, start);
         }
     for (int f = 0; f < flows; f++)
-        for (int r = 0; r < p->ranks; r++)
+        for (int r = 0; r < w->ranks; r++)
             release(w, f, r);
     while (w->heap.count > 0) {
         event e = pop(&w->heap);
         int to = e.hop->to;
-        double bytes = (double)e.hop->parts * (double)w->elements[e.flow] / p->ranks * w->bytes_per_element;
+        double bytes = (double)e.hop->elements * w->bytes_per_element;
         if (!e.there) {
             double sent = w->busy[e.from] = later(e.time, w->busy[e.from]) + c->message_seconds;
             e.time = carry(w, e.from, to, sent, bytes);
@@ -222,7 +228,7 @@ static void run_flows(world *w, int flows, const double *starts, double *last)
             continue;
         }
         double done = w->busy[to] = later(e.time, w->busy[to]) + c->message_seconds + bytes / c->add_bandwidth;
-        seat *s = &w->seats[(int64_t)e.flow * p->ranks + to];
+        seat *s = &w->seats[(int64_t)e.flow * w->ranks + to];
         s->arrived++;
         s->last = later(s->last, done);
         last[to] = later(last[to], done);
@@ -234,14 +240,16 @@ static void run_flows(world *w, int flows, const double *starts, double *last)
 
 typedef struct model {
     world world;
-    pattern reduce, spread;
+    pattern reduce[BNF_SCALE_MAX_BUCKETS], spread[BNF_SCALE_MAX_BUCKETS];
     double *starts, *last, *factor; /* [flows * ranks], [ranks], [ranks] */
 } model;
 
 static void model_release(model *m)
 {
-    pattern_release(&m->reduce);
-    pattern_release(&m->spread);
+    for (int f = 0; f < BNF_SCALE_MAX_BUCKETS; f++) {
+        pattern_release(&m->reduce[f]);
+        pattern_release(&m->spread[f]);
+    }
     bnf_free(m->world.host_out);
     bnf_free(m->world.busy);
     bnf_free(m->world.seats);
@@ -257,9 +265,8 @@ static bnf_status model_make(const bnf_scale_cluster *c, const bnf_scale_load *l
     w->ranks = ranks;
     w->hosts = (ranks + c->ranks_per_host - 1) / c->ranks_per_host;
     w->switches = c->hosts_per_switch ? (w->hosts + c->hosts_per_switch - 1) / c->hosts_per_switch : 1;
-    w->elements = l->elements;
-    BNF_TRY(pattern_make(ranks, ranks * l->leaves_per_rank, false, l->algorithm, &m->reduce));
-    BNF_TRY(pattern_make(ranks, ranks, true, l->algorithm, &m->spread));
+    BNF_TRY(patterns_make(ranks, ranks * l->leaves_per_rank, false, l, m->reduce));
+    BNF_TRY(patterns_make(ranks, ranks, true, l, m->spread));
     size_t places = 3 * (size_t)w->hosts + 2 * (size_t)w->switches;
     BNF_TRY(bnf_calloc(places, sizeof(double), "model of the network", &w->host_out));
     w->host_in = w->host_out + w->hosts;
@@ -268,8 +275,12 @@ static bnf_status model_make(const bnf_scale_cluster *c, const bnf_scale_load *l
     w->trunk_down = w->trunk_up + w->switches;
     BNF_TRY(bnf_calloc(n, sizeof *w->busy, "model of the network", &w->busy));
     BNF_TRY(bnf_calloc(n * flows, sizeof *w->seats, "model of the network", &w->seats));
-    int64_t hops = m->reduce.first[ranks] > m->spread.first[ranks] ? m->reduce.first[ranks] : m->spread.first[ranks];
-    w->heap.capacity = hops * l->n_buckets + 1;
+    int64_t reduce = 0, spread = 0;
+    for (int f = 0; f < l->n_buckets; f++) {
+        reduce += m->reduce[f].first[ranks];
+        spread += m->spread[f].first[ranks];
+    }
+    w->heap.capacity = (reduce > spread ? reduce : spread) + 1;
     BNF_TRY(bnf_calloc((size_t)w->heap.capacity, sizeof *w->heap.item, "model of the network", &w->heap.item));
     BNF_TRY(bnf_calloc(n * flows + 2 * n, sizeof(double), "model of the network", &m->starts));
     m->last = m->starts + n * flows;
@@ -307,15 +318,15 @@ static void one_step(model *m, const bnf_scale_load *l, int step, uint64_t seed,
         for (int k = 0; k < ranks; k++)
             m->starts[(int64_t)f * ranks + k] = m->factor[k] * (l->overlap ? l->ready[f] : 1);
     idle(w);
-    w->pattern = &m->reduce;
+    w->patterns = m->reduce;
     w->bytes_per_element = l->bytes_per_element;
     run_flows(w, l->n_buckets, m->starts, m->last);
     double reduced = later(largest(m->last, ranks), computed);
-    double updated = reduced + l->update_seconds / ranks;
+    double updated = reduced + l->update_seconds;
     for (int64_t i = 0; i < (int64_t)l->n_buckets * ranks; i++)
         m->starts[i] = updated;
     idle(w);
-    w->pattern = &m->spread;
+    w->patterns = m->spread;
     w->bytes_per_element = 4;
     run_flows(w, l->n_buckets, m->starts, m->last);
     double ended = later(largest(m->last, ranks), updated);
@@ -325,23 +336,24 @@ static void one_step(model *m, const bnf_scale_load *l, int step, uint64_t seed,
     r->spread_exposed += ended - updated;
 }
 
-/* Bytes and messages of the rank that sends most. */
+/* Adds what rank k sends in a flow. */
+static void sent_by(const pattern *p, int k, int bytes_per_element, int64_t *bytes, int64_t *messages)
+{
+    for (int64_t i = p->first[k]; i < p->first[k + 1]; i++)
+        *bytes += p->hops[i].elements * bytes_per_element;
+    *messages += p->first[k + 1] - p->first[k];
+}
+
 static void traffic(const model *m, const bnf_scale_load *l, bnf_scale_result *r)
 {
-    double elements = 0;
-    for (int f = 0; f < l->n_buckets; f++)
-        elements += (double)l->elements[f];
     for (int k = 0; k < m->world.ranks; k++) {
-        double reduce = 0, spread = 0;
-        for (int64_t i = m->reduce.first[k]; i < m->reduce.first[k + 1]; i++)
-            reduce += (double)m->reduce.hops[i].parts;
-        for (int64_t i = m->spread.first[k]; i < m->spread.first[k + 1]; i++)
-            spread += (double)m->spread.hops[i].parts;
-        int64_t bytes = (int64_t)((reduce * l->bytes_per_element + spread * 4) * elements / m->world.ranks);
-        int64_t sent =
-            (m->reduce.first[k + 1] - m->reduce.first[k] + m->spread.first[k + 1] - m->spread.first[k]) * l->n_buckets;
+        int64_t bytes = 0, messages = 0;
+        for (int f = 0; f < l->n_buckets; f++) {
+            sent_by(&m->reduce[f], k, l->bytes_per_element, &bytes, &messages);
+            sent_by(&m->spread[f], k, 4, &bytes, &messages);
+        }
         r->bytes = bytes > r->bytes ? bytes : r->bytes;
-        r->messages = sent > r->messages ? sent : r->messages;
+        r->messages = messages > r->messages ? messages : r->messages;
     }
 }
 
@@ -357,15 +369,17 @@ static bnf_status check(const bnf_scale_cluster *c, const bnf_scale_load *l, int
 bnf_status bnf_scale_run(const bnf_scale_cluster *cluster, const bnf_scale_load *load, int ranks, int steps,
                          uint64_t seed, bnf_scale_result *result)
 {
-    model m = {0};
+    model *m;
     *result = (bnf_scale_result){0};
     BNF_TRY(check(cluster, load, ranks, steps));
-    bnf_status s = model_make(cluster, load, ranks, &m);
+    BNF_TRY(bnf_calloc(1, sizeof *m, "model of the network", &m));
+    bnf_status s = model_make(cluster, load, ranks, m);
     for (int i = 0; i < steps && s == BNF_OK; i++)
-        one_step(&m, load, i, seed, result);
+        one_step(m, load, i, seed, result);
     if (s == BNF_OK)
-        traffic(&m, load, result);
-    model_release(&m);
+        traffic(m, load, result);
+    model_release(m);
+    bnf_free(m);
     result->step_seconds /= steps;
     result->compute_seconds /= steps;
     result->reduce_exposed /= steps;

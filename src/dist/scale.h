@@ -8,7 +8,7 @@
  * Then owners update and the new values spread.
  *
  * What is not: contention inside the switches beyond the trunks' bandwidth, packet loss, the file system, and messages of
- * other jobs. Every rank owns the same number of elements. docs/scaling.md has the figures and how the model compares
+ * other jobs. docs/scaling.md has the figures and how the model compares
  * with real runs. Nothing here talks to other ranks. */
 #ifndef BNF_DIST_SCALE_H
 #define BNF_DIST_SCALE_H
@@ -33,11 +33,11 @@ typedef struct bnf_scale_cluster {
 typedef struct bnf_scale_load {
     double compute_seconds; /* forward and backward */
     double spread;          /* relative standard deviation of compute_seconds between ranks and steps */
-    double update_seconds;  /* of all parameters by one owner; divided by the ranks */
+    double update_seconds;  /* of the owner that has most to do */
     int n_buckets;
-    int64_t elements[BNF_SCALE_MAX_BUCKETS]; /* f32 */
-    double ready[BNF_SCALE_MAX_BUCKETS];     /* fraction of the computing after which the bucket is final */
-    int bytes_per_element;                   /* of gradients on the wire: 4, or 2 with bf16; new values take 4 */
+    const int64_t *owner_offset[BNF_SCALE_MAX_BUCKETS]; /* [ranks + 1] as in a flow; f32 elements; borrowed */
+    double ready[BNF_SCALE_MAX_BUCKETS];                /* fraction of the computing after which the bucket is final */
+    int bytes_per_element; /* of gradients on the wire: 4, or 2 with bf16; new values take 4 */
     int32_t leaves_per_rank;
     bnf_flow_algorithm algorithm;
     bool overlap; /* false: all buckets start after the computing, as with dist.progress: blocking */
@@ -51,8 +51,9 @@ typedef struct bnf_scale_result {
     int64_t bytes, messages; /* most that any rank sends per step */
 } bnf_scale_result;
 
-/* Simulates `steps` steps with random numbers of `seed` and averages. A function of its arguments. Time and memory grow with
- * ranks * log(ranks) * buckets for BNF_FLOW_HALVING, with ranks^2 * buckets for BNF_FLOW_DIRECT. Errors: BNF_ERR_ARG,
+/* Simulates `steps` steps with random numbers of `seed` and averages. A function of its arguments. Memory grows
+ * with ranks * log(ranks) * buckets for BNF_FLOW_HALVING, with ranks^2 * buckets for BNF_FLOW_DIRECT, time with
+ * ranks^2 * buckets. Errors: BNF_ERR_ARG,
  * BNF_ERR_MEMORY. */
 bnf_status bnf_scale_run(const bnf_scale_cluster *cluster, const bnf_scale_load *load, int ranks, int steps,
                          uint64_t seed, bnf_scale_result *result);

@@ -170,7 +170,8 @@ static bnf_status make_group(bnf_plan *p, bnf_segment *seg)
                                   .owner_offset = seg->group_owner,
                                   .n = at,
                                   .n_partials = p->n_cover,
-                                  .partial = seg->partial};
+                                  .partial = seg->partial,
+                                  .segment = (int)(seg - p->segments)};
     return BNF_OK;
 }
 

@@ -23,11 +23,14 @@ static bnf_scale_cluster quiet_cluster(void)
                                .add_bandwidth = 1e30};
 }
 
+static int64_t bucket, owners[1025]; /* elements; where each rank's begin */
+
 static bnf_scale_load one_bucket(int64_t elements)
 {
+    bucket = elements;
     return (bnf_scale_load){.compute_seconds = 1,
                             .n_buckets = 1,
-                            .elements = {elements},
+                            .owner_offset = {owners},
                             .ready = {1},
                             .bytes_per_element = 4,
                             .leaves_per_rank = 2,
@@ -35,9 +38,12 @@ static bnf_scale_load one_bucket(int64_t elements)
                             .overlap = true};
 }
 
+/* With equal parts for all ranks. */
 static bnf_scale_result run(const bnf_scale_cluster *c, const bnf_scale_load *l, int ranks)
 {
     bnf_scale_result r;
+    for (int i = 0; i <= ranks; i++)
+        owners[i] = bucket * i / ranks;
     assert_int_equal(bnf_scale_run(c, l, ranks, 2, 7, &r), BNF_OK);
     return r;
 }
@@ -128,6 +134,21 @@ static void test_hosts_and_trunks(void **unused)
     assert_true(run(&c, &l, 16).reduce_exposed > 1.2 * hosts_alone);
 }
 
+/* One owner of everything gets all of it in every round: what owning by whole tensors costs. */
+static void test_one_owner_receives_in_every_round(void **unused)
+{
+    (void)unused;
+    const int64_t n = MIB;
+    bnf_scale_cluster c = quiet_cluster();
+    bnf_scale_load l = one_bucket(n);
+    bnf_scale_result r;
+    owners[0] = 0;
+    for (int i = 1; i <= 16; i++)
+        owners[i] = n;
+    assert_int_equal(bnf_scale_run(&c, &l, 16, 1, 7, &r), BNF_OK);
+    assert_true(fabs(r.reduce_exposed - 4 * (4.0 * n / c.bandwidth + c.latency)) < 1e-9);
+}
+
 static void test_any_number_of_ranks_and_bad_arguments(void **unused)
 {
     (void)unused;
@@ -151,9 +172,13 @@ static void test_any_number_of_ranks_and_bad_arguments(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_halving_meets_its_floor), cmocka_unit_test(test_bf16_halves_one_direction),
-        cmocka_unit_test(test_overlap_hides_what_fits), cmocka_unit_test(test_spread_costs_more_on_more_ranks),
-        cmocka_unit_test(test_hosts_and_trunks),        cmocka_unit_test(test_any_number_of_ranks_and_bad_arguments),
+        cmocka_unit_test(test_halving_meets_its_floor),
+        cmocka_unit_test(test_bf16_halves_one_direction),
+        cmocka_unit_test(test_overlap_hides_what_fits),
+        cmocka_unit_test(test_spread_costs_more_on_more_ranks),
+        cmocka_unit_test(test_hosts_and_trunks),
+        cmocka_unit_test(test_one_owner_receives_in_every_round),
+        cmocka_unit_test(test_any_number_of_ranks_and_bad_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
