@@ -11,7 +11,7 @@ static bnf_status check_config(bnf_plan *p)
     const bnf_graph *g = p->graph;
     BNF_ASSERT(p->cfg.threads >= 1 && (!p->cfg.bf16_sums || g->n_sinks == 0 || g->base.real == BNF_F32));
     if (p->ranks > g->base.leaves)
-        return bnf_fail(BNF_ERR_ARG, "%d ranks but only %lld leaves: start at most %lld ranks or raise train.leaves",
+        return bnf_fail(BNF_ERR_ARG, "%d ranks but only %lld leaves: start at most %lld ranks or raise data.leaves",
                         p->ranks, (long long)g->base.leaves, (long long)g->base.leaves);
     bnf_tree_range((int)g->base.leaves, p->ranks, p->rank, &p->leaf_lo, &p->leaf_hi);
     for (int i = 0; i < g->n_values; i++)

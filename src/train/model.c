@@ -78,7 +78,6 @@ bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *
 {
     bnf_val keep[4 + BNF_MODEL_MAX_METRICS];
     int n = 0;
-    BNF_TRY(check_ranks(comm, job->data.leaves));
     keep[n++] = model->values.logits;
     keep[n++] = model->values.loss;
     keep[n++] = model->accuracy;
