@@ -45,9 +45,11 @@ typedef struct training {
     bnf_val x, labels, loss;
     float *x_data;
     int32_t *label_data;
-    int lo, hi;              /* leaves */
-    int cuts;                /* of the plan; set before begin */
-    bool bf16, eager, plain; /* likewise; plain: without states, batch sums come at the end only */
+    int lo, hi;                      /* leaves */
+    int cuts;                        /* of the plan; set before begin */
+    bool bf16, eager, plain;         /* likewise; plain: without states, batch sums come at the end only */
+    int64_t shared_above;            /* likewise: bnf_owners_assign_shared */
+    void (*emit)(struct training *); /* likewise; NULL: the network below */
 } training;
 
 /* Bjorck, spectral and unit-row weights, plain weights and biases, a normalisation with states, a soft loss with
@@ -89,20 +91,27 @@ static inline void fill_data(training *t)
 /* Everything but the updater. shift: owners are moved on by so many ranks. */
 static inline void begin(training *t, const bnf_comm *comm, int threads, int shift)
 {
-    *t = (training){.comm = comm, .cuts = t->cuts, .bf16 = t->bf16, .eager = t->eager, .plain = t->plain};
+    *t = (training){.comm = comm,
+                    .cuts = t->cuts,
+                    .bf16 = t->bf16,
+                    .eager = t->eager,
+                    .plain = t->plain,
+                    .shared_above = t->shared_above,
+                    .emit = t->emit ? t->emit : emit};
     bnf_desc xd = bnf_desc_4d(BNF_F32, PER_LEAF, SIDE, SIDE, CHANNELS), yd = bnf_desc_1d(BNF_I32, PER_LEAF);
     OK(bnf_params_create(BNF_F32, &t->params));
     OK(bnf_graph_create(t->params, LEAVES, true, &t->graph));
     t->x = bnf_graph_input(t->graph, "x", &xd);
     t->labels = bnf_graph_input(t->graph, "labels", &yd);
-    emit(t);
+    t->emit(t);
     OK(bnf_graph_status(t->graph));
     OK(bnf_graph_minimize(t->graph, t->loss));
     OK(bnf_params_init(t->params, 4));
     assert_true(bnf_params_count(t->params) <= MAX_PARAMS);
-    OK(bnf_owners_assign(t->params, bnf_comm_size(comm), t->owner));
+    OK(bnf_owners_assign_shared(t->params, bnf_comm_size(comm), t->shared_above, t->owner));
     for (int i = 0; i < bnf_params_count(t->params); i++)
-        t->owner[i] = (t->owner[i] + shift) % bnf_comm_size(comm);
+        if (t->owner[i] != BNF_OWNER_ALL)
+            t->owner[i] = (t->owner[i] + shift) % bnf_comm_size(comm);
     bnf_plan_config cfg = {.comm = comm,
                            .threads = threads,
                            .owner = t->owner,

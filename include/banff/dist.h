@@ -2,8 +2,9 @@
  * updates the raw weight and computes the effective one, owners broadcast.
  *
  * The owner of a parameter holds its raw weight, the optimiser's state and the reparametrisation; every rank holds
- * the effective weight (in bnf_params). All functions are collective over the communicator unless they say otherwise,
- * and their results do not depend on the number of ranks or threads. */
+ * the effective weight (in bnf_params). Of what all ranks own together (BNF_OWNER_ALL) each holds a slice. All functions
+ * are collective over the communicator unless they say otherwise, and their results do not depend on the number of ranks
+ * or threads. */
 #ifndef BANFF_DIST_H
 #define BANFF_DIST_H
 
@@ -19,13 +20,18 @@ extern "C" {
  *   owner[bnf_params_count]  [out] */
 bnf_status bnf_owners_assign(const bnf_params *params, int ranks, int *owner);
 
+/* The same, but trainable parameters of more than `above` elements belong to all ranks together (BNF_OWNER_ALL), on one
+ * rank as well: what they become depends on that, not on the number of ranks. 0: none does. */
+bnf_status bnf_owners_assign_shared(const bnf_params *params, int ranks, int64_t above, int *owner);
+
 /* What the updater needs to know of an optimiser (src/optim is glued on in src/train). Thread-safe for different
  * parameters. */
 typedef struct bnf_update_rule {
     void *self;
     int n_states; /* arrays of the parameter's size, start as zeros */
     const char *(*state_name)(void *self, int i);
-    /* value -= step; grad_scale is the clipping factor; `step` counts from 0. */
+    /* value -= step; grad_scale is the clipping factor; `step` counts from 0. Element by element: any part of the arrays
+     * may be passed alone. */
     void (*update)(void *self, int param, float *value, const float *grad, float *const *state, int64_t n,
                    double grad_scale, int64_t step);
     double (*sumsq)(const float *x, int64_t n);     /* in a fixed order */

@@ -22,8 +22,8 @@ extern "C" {
 typedef struct bnf_reparam {
     void *self;
     bnf_status (*forward)(void *self, const void *raw, void *effective);
-    /* Gradient of the last forward, which saw the same raw: d_effective -> d_raw. */
-    void (*backward)(void *self, const void *raw, const void *d_effective, void *d_raw);
+    /* Gradient of the last forward, which saw the same raw: d_effective -> d_raw. Fails only where it is collective. */
+    bnf_status (*backward)(void *self, const void *raw, const void *d_effective, void *d_raw);
     /* Persistent state (e.g. the singular vector). `get` gives the one in which the last forward began: after `set`
      * of it, forward on the same raw weight repeats that forward bit for bit, which is what a checkpoint needs.
      * state_count 0: none, both may be NULL. */
@@ -40,6 +40,11 @@ typedef struct bnf_reparam_factory {
     size_t config_size; /* bytes copied into the store */
     /* [out] made: self owned by the caller, released by made->destroy. */
     bnf_status (*make)(const void *config, const bnf_desc *desc, bnf_reparam *made);
+    /* The same for a parameter that all ranks own together: rank r holds the elements [offset[r], offset[r+1]) of every
+     * array, and all calls of what is made are collective over comm but state_get and state_set, whose state is whole
+     * on every rank. NULL: such a parameter has one owner whatever its size. */
+    bnf_status (*make_shared)(const void *config, const bnf_desc *desc, const bnf_comm *comm, const int64_t *offset,
+                              int threads, bnf_reparam *made);
 } bnf_reparam_factory;
 
 typedef enum bnf_init_kind {
@@ -119,11 +124,13 @@ bnf_status bnf_graph_minimize(bnf_graph *graph, bnf_val loss);
 
 typedef struct bnf_plan bnf_plan;
 
+#define BNF_OWNER_ALL (-1) /* all ranks own the parameter together, by slices of its elements */
+
 typedef struct bnf_plan_config {
     const bnf_comm *comm; /* borrowed; NULL = this process alone */
     int threads;          /* OpenMP threads that take leaves */
-    const int *owner;     /* [bnf_params_count] rank that owns each parameter; NULL = rank 0 owns all */
-    bool reference;       /* only reference kernels */
+    const int *owner; /* [bnf_params_count] rank that owns each parameter, or BNF_OWNER_ALL; NULL = rank 0 owns all */
+    bool reference;   /* only reference kernels */
     bool eager;   /* one operation at a time over all leaves, no buffer shared, results checked for NaN and infinity */
     bool profile; /* count time per node */
     bool hold_states; /* states take their new values at bnf_plan_commit, not at the end of a run */
@@ -163,7 +170,7 @@ typedef struct bnf_grad_group {
     int n_params;
     const int *params;           /* parameter indices */
     const int64_t *offset;       /* [n_params] in elements */
-    const int64_t *owner_offset; /* [ranks+1] element range of each owner */
+    const int64_t *owner_offset; /* [ranks+1] element range of each owner; behind the last: what all own together */
     int64_t n;
     int n_partials;
     const void *const *partial;

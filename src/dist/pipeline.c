@@ -29,6 +29,7 @@ struct bnf_pipeline {
     bnf_comm *comm; /* of its own: nobody else's messages are mistaken for these */
     int rank, ranks, leaves;
     bnf_plan *plan;
+    bnf_shared *const *shared; /* [parameters] NULL where one rank owns */
     bnf_dist_config config;
     item *items; /* buckets of group 0, 1, ..., then spreads */
     int n_items, first_spread, n_active;
@@ -58,11 +59,26 @@ static int64_t bucket_elements(const bnf_pipeline *p)
     return n < 16 ? 16 : n;
 }
 
+/* Elements of group g that have one owner; parameters behind them, which all ranks own together. */
+static int64_t owned_elements(const bnf_pipeline *p, int g)
+{
+    return bnf_plan_grad_layout(p->plan, g)->owner_offset[p->ranks];
+}
+
+static int shared_params(const bnf_pipeline *p, int g)
+{
+    const bnf_grad_group *group = bnf_plan_grad_layout(p->plan, g);
+    int n = 0;
+    for (int i = 0; i < group->n_params; i++)
+        n += p->shared[group->params[i]] != NULL;
+    return n;
+}
+
 static int count_items(const bnf_pipeline *p, int n_spreads)
 {
     int64_t n = n_spreads, unit = bucket_elements(p);
     for (int g = 0; g < p->n_groups; g++)
-        n += (bnf_plan_grad_layout(p->plan, g)->n + unit - 1) / unit;
+        n += (owned_elements(p, g) + unit - 1) / unit + shared_params(p, g);
     return (int)n;
 }
 
@@ -80,6 +96,19 @@ static bnf_status make_bucket(bnf_pipeline *p, const bnf_grad_group *group, cons
                                   t->own + (lo + offset[p->rank] - t->lo), flow);
 }
 
+/* The flow of a parameter that all ranks own together, whose gradient begins at element `at` of the group. */
+static bnf_status make_slices(bnf_pipeline *p, const bnf_grad_group *group, bnf_shared *shared, int64_t at,
+                              bnf_flow **flow)
+{
+    const void *partials[BNF_TREE_MAX_COVER];
+    bnf_flow_config c = {(bnf_flow_algorithm)p->config.algorithm, bnf_plan_bf16_sums(p->plan)};
+    const int64_t *offset = bnf_shared_offset(shared);
+    for (int i = 0; i < group->n_partials; i++)
+        partials[i] = (const float *)group->partial[i] + at;
+    return bnf_flow_reduce_create(p->comm, &c, p->leaves, BNF_F32, partials, offset[p->ranks], offset,
+                                  bnf_shared_reduced(shared), flow);
+}
+
 static bnf_status make_items(bnf_pipeline *p, const bnf_pipeline_spread *spreads, int n_spreads, int64_t *offset)
 {
     int64_t unit = bucket_elements(p);
@@ -89,9 +118,15 @@ static bnf_status make_items(bnf_pipeline *p, const bnf_pipeline_spread *spreads
         load *t = &p->loads[g];
         *t = (load){.first = p->n_items, .own = own, .lo = group->owner_offset[p->rank]};
         own += group->owner_offset[p->rank + 1] - t->lo;
-        for (int64_t lo = 0; lo < group->n; lo += unit, t->n++)
-            BNF_TRY(make_bucket(p, group, t, lo, lo + unit < group->n ? lo + unit : group->n, offset,
-                                &p->items[p->n_items++].flow));
+        int64_t n = owned_elements(p, g);
+        for (int64_t lo = 0; lo < n; lo += unit, t->n++)
+            BNF_TRY(make_bucket(p, group, t, lo, lo + unit < n ? lo + unit : n, offset, &p->items[p->n_items++].flow));
+        for (int i = 0; i < group->n_params; i++)
+            if (p->shared[group->params[i]]) {
+                BNF_TRY(
+                    make_slices(p, group, p->shared[group->params[i]], group->offset[i], &p->items[p->n_items++].flow));
+                t->n++;
+            }
     }
     p->first_spread = p->n_items;
     bnf_flow_config c = {(bnf_flow_algorithm)p->config.algorithm, false};
@@ -284,7 +319,8 @@ static bnf_status build(bnf_pipeline *p, const bnf_pipeline_spread *spreads, int
 }
 
 bnf_status bnf_pipeline_create(const bnf_comm *comm, bnf_plan *plan, const bnf_dist_config *config,
-                               const bnf_pipeline_spread *spreads, int n_spreads, bnf_pipeline **pipeline)
+                               const bnf_pipeline_spread *spreads, int n_spreads, bnf_shared *const *shared,
+                               bnf_pipeline **pipeline)
 {
     bnf_pipeline *p = NULL;
     bnf_status s = bnf_calloc(1, sizeof *p, "pipeline", &p);
@@ -294,6 +330,7 @@ bnf_status bnf_pipeline_create(const bnf_comm *comm, bnf_plan *plan, const bnf_d
                             .leaves = bnf_plan_leaf_count(plan),
                             .plan = plan,
                             .config = *config,
+                            .shared = shared,
                             .n_groups = bnf_plan_grad_groups(plan)};
         s = bnf_calloc((size_t)p->n_groups + 1, sizeof *p->loads, "pipeline", &p->loads);
     }

@@ -6,7 +6,7 @@
 #ifndef BNF_DIST_PIPELINE_H
 #define BNF_DIST_PIPELINE_H
 
-#include <banff/dist.h>
+#include "dist/shared.h"
 
 typedef struct bnf_pipeline bnf_pipeline;
 
@@ -18,9 +18,11 @@ typedef struct bnf_pipeline_spread {
 
 /* Makes the flows for a plan and for n_spreads sets of new values, and hooks itself into the plan unless the policy
  * is blocking. Memory that is passed in is borrowed. Collective. [out] pipeline owned. Errors: BNF_ERR_MEMORY,
- * BNF_ERR_UNSUPPORTED (a communication thread where MPI allows none), the same on every rank. */
+ * shared[bnf_params_count]: what all ranks own together, NULL for other parameters; their sums go to slices, each by a
+ * flow of its own. BNF_ERR_UNSUPPORTED (a communication thread where MPI allows none), the same on every rank. */
 bnf_status bnf_pipeline_create(const bnf_comm *comm, bnf_plan *plan, const bnf_dist_config *config,
-                               const bnf_pipeline_spread *spreads, int n_spreads, bnf_pipeline **pipeline);
+                               const bnf_pipeline_spread *spreads, int n_spreads, bnf_shared *const *shared,
+                               bnf_pipeline **pipeline);
 /* Every flow must have ended (bnf_pipeline_drop). The plan may be gone already. NULL is legal. */
 void bnf_pipeline_destroy(bnf_pipeline *pipeline);
 

@@ -35,6 +35,7 @@ struct bnf_updater {
     int *owner;
     bnf_update_rule rule;
     owned *mine;            /* [n] zero where another rank owns */
+    bnf_shared **shared;    /* [n] what all own together, else NULL */
     int64_t *reparam_count; /* [n] elements of the reparametrisation's state, known to every rank */
     double *sumsq;          /* [n] */
     int *order;             /* [n_mine] own parameters, dearest first */
@@ -204,7 +205,7 @@ static bnf_status make_parcels(bnf_updater *u, int64_t bucket)
         bytes = 0;
         first = 0;
         for (int i = 0; i < u->n; i++) {
-            bytes += trainable(u, i) ? elements(u, i) * (int64_t)sizeof(float) : 0;
+            bytes += trainable(u, i) && u->owner[i] != BNF_OWNER_ALL ? elements(u, i) * (int64_t)sizeof(float) : 0;
             if (bytes < bucket && i + 1 < u->n)
                 continue;
             if (pass == 1)
@@ -223,6 +224,7 @@ static bnf_status fill(bnf_updater *u, const int *owner)
     size_t n = (size_t)u->n + 1;
     BNF_TRY(bnf_calloc(n, sizeof *u->owner, "updater", &u->owner));
     BNF_TRY(bnf_calloc(n, sizeof *u->mine, "updater", &u->mine));
+    BNF_TRY(bnf_calloc(n, sizeof(bnf_shared *), "updater", &u->shared));
     BNF_TRY(bnf_calloc(n, sizeof *u->reparam_count, "updater", &u->reparam_count));
     BNF_TRY(bnf_calloc(n, sizeof *u->sumsq, "updater", &u->sumsq));
     BNF_TRY(bnf_calloc(n, sizeof *u->order, "updater", &u->order));
@@ -234,7 +236,7 @@ static bnf_status fill(bnf_updater *u, const int *owner)
     for (int i = 0; i < u->n; i++) {
         u->owner[i] = owner ? owner[i] : 0;
         u->parcel[i] = u->group[i] = -1;
-        if (!trainable(u, i))
+        if (!trainable(u, i) || u->owner[i] == BNF_OWNER_ALL)
             continue;
         total += elements(u, i);
         if (u->owner[i] == u->rank)
@@ -244,6 +246,25 @@ static bnf_status fill(bnf_updater *u, const int *owner)
         BNF_TRY(bnf_alloc((size_t)total * sizeof(float), "broadcast buffer", &u->wire));
     sort_mine(u);
     return make_parcels(u, INT64_MAX);
+}
+
+/* What all own together, in the order of parameters. */
+static bnf_status make_shared(bnf_updater *u)
+{
+    for (int i = 0; i < u->n; i++)
+        if (u->owner[i] == BNF_OWNER_ALL) {
+            BNF_TRY(bnf_shared_create(u->comm, u->params, i, &u->rule, u->threads, &u->shared[i]));
+            u->reparam_count[i] = bnf_shared_reparam_count(u->shared[i]);
+        }
+    return BNF_OK;
+}
+
+static bnf_status shared_effective(bnf_updater *u)
+{
+    for (int i = 0; i < u->n; i++)
+        if (u->shared[i])
+            BNF_TRY(bnf_shared_effective(u->shared[i]));
+    return BNF_OK;
 }
 
 bnf_status bnf_updater_create(const bnf_comm *comm, bnf_params *params, const int *owner, const bnf_update_rule *rule,
@@ -267,9 +288,9 @@ bnf_status bnf_updater_create(const bnf_comm *comm, bnf_params *params, const in
     if (s == BNF_OK)
         s = bnf_comm_allreduce_i64(comm, BNF_COMM_SUM, u->reparam_count, u->n);
     if (s == BNF_OK)
-        s = bnf_comm_agree(u->comm, for_mine(u, u->order, effective));
+        s = make_shared(u);
     if (s == BNF_OK)
-        s = broadcast(u);
+        s = bnf_updater_restore(u);
     if (s != BNF_OK) {
         bnf_updater_destroy(u);
         return s;
@@ -283,6 +304,8 @@ void bnf_updater_destroy(bnf_updater *updater)
     if (!updater)
         return;
     bnf_pipeline_destroy(updater->pipeline);
+    for (int i = 0; updater->shared && i < updater->n; i++)
+        bnf_shared_destroy(updater->shared[i]);
     for (int i = 0; updater->mine && i < updater->n; i++) {
         owned *o = &updater->mine[i];
         if (o->raw && o->raw != bnf_params_value(updater->params, i))
@@ -296,6 +319,7 @@ void bnf_updater_destroy(bnf_updater *updater)
     }
     bnf_free(updater->owner);
     bnf_free(updater->mine);
+    bnf_free(updater->shared);
     bnf_free(updater->reparam_count);
     bnf_free(updater->sumsq);
     bnf_free(updater->order);
@@ -340,7 +364,7 @@ bnf_status bnf_updater_attach(bnf_updater *updater, bnf_plan *plan, const bnf_di
         for (int i = 0; i < group->n_params; i++)
             u->group[group->params[i]] = g;
     }
-    return bnf_pipeline_create(u->comm, plan, config, u->parcels, u->n_parcels, &u->pipeline);
+    return bnf_pipeline_create(u->comm, plan, config, u->parcels, u->n_parcels, u->shared, &u->pipeline);
 }
 
 bnf_status bnf_updater_drop(bnf_updater *updater)
@@ -356,7 +380,7 @@ static bnf_status raw_gradient(bnf_updater *u, int i)
     if (u->now < 0)
         return bnf_fail(BNF_ERR_ARG, "no gradient arrived for parameter '%s'", bnf_params_info(u->params, i)->name);
     if (o->reparam.self) {
-        o->reparam.backward(o->reparam.self, o->raw, o->grad, o->raw_grad);
+        BNF_TRY(o->reparam.backward(o->reparam.self, o->raw, o->grad, o->raw_grad));
         o->grad = o->raw_grad;
     }
     u->sumsq[i] = u->rule.sumsq(o->grad, elements(u, i));
@@ -376,12 +400,22 @@ static bnf_status gradients(bnf_updater *u, bnf_plan *plan, double *seconds)
         for (int i = 0; i < group->n_params; i++)
             if (u->owner[group->params[i]] == u->rank)
                 u->mine[group->params[i]].grad = root + group->offset[i];
+            else if (u->shared[group->params[i]])
+                bnf_shared_arrived(u->shared[group->params[i]], root + group->offset[i]);
         bnf_status of = for_mine(u, u->order, raw_gradient);
         s = s != BNF_OK ? s : of;
     }
     u->now = -1;
     bnf_status none = for_mine(u, u->order, raw_gradient);
     return bnf_comm_agree(u->comm, s != BNF_OK ? s : none);
+}
+
+static bnf_status shared_gradients(bnf_updater *u)
+{
+    for (int i = 0; i < u->n; i++)
+        if (u->shared[i])
+            BNF_TRY(bnf_shared_gradient(u->shared[i]));
+    return BNF_OK;
 }
 
 /* Sum over parameters in their order, the same on every rank. */
@@ -393,7 +427,7 @@ static bnf_status total_sumsq(bnf_updater *u, double *total)
     BNF_TRY(bnf_comm_allreduce_f64(u->comm, BNF_COMM_SUM, u->sumsq, u->n)); /* one rank's number plus zeros: exact */
     *total = 0;
     for (int i = 0; i < u->n; i++)
-        *total += u->sumsq[i];
+        *total += u->shared[i] ? bnf_shared_sumsq(u->shared[i]) : u->sumsq[i];
     return BNF_OK;
 }
 
@@ -422,6 +456,14 @@ static bnf_status update_mine(bnf_updater *u)
     return s;
 }
 
+static bnf_status update_shared(bnf_updater *u)
+{
+    for (int i = 0; i < u->n; i++)
+        if (u->shared[i])
+            bnf_shared_update(u->shared[i], u->scale, u->step);
+    return shared_effective(u);
+}
+
 static bnf_status arrive(bnf_updater *u)
 {
     for (int b = 0; b < u->n_parcels && u->ranks > 1; b++) {
@@ -441,18 +483,19 @@ bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, 
     double total, waited = 0, start = bnf_clock_seconds();
     bnf_pulse_phase(BNF_PHASE_REDUCE);
     BNF_TRY(gradients(u, plan, &waited));
+    BNF_TRY(shared_gradients(u));
     BNF_TRY(total_sumsq(u, &total));
     *stats = (bnf_update_stats){.grad_norm = sqrt(total), .finite = isfinite(total), .reduce_seconds = waited};
     if (stats->finite) {
         u->scale = u->rule.clip(u->rule.self, total);
         u->step = step;
         bnf_pulse_phase(BNF_PHASE_UPDATE);
-        bnf_status s = update_mine(u);
+        bnf_status s = update_mine(u), together = update_shared(u);
         double updated = bnf_clock_seconds();
         stats->update_seconds = updated - start - waited;
         bnf_pulse_phase(BNF_PHASE_SPREAD);
         BNF_TRY(arrive(u));
-        BNF_TRY(bnf_comm_agree(u->comm, s));
+        BNF_TRY(bnf_comm_agree(u->comm, s != BNF_OK ? s : together));
         stats->broadcast_seconds = bnf_clock_seconds() - updated;
     }
     bnf_pipeline_seconds(u->pipeline, &stats->exposed_seconds, &stats->polling_seconds);
@@ -513,6 +556,8 @@ bnf_status bnf_updater_gather(bnf_updater *updater, int param, int array, void *
     bnf_dtype dtype;
     int64_t count;
     bnf_updater_array_info(updater, param, array, &name, &dtype, &count);
+    if (updater->shared[param])
+        return bnf_shared_gather(updater->shared[param], array, data);
     int64_t bytes = count * (int64_t)bnf_dtype_size(dtype);
     int owner = bnf_updater_owner(updater, param);
     if (updater->rank == owner && owner == 0)
@@ -530,6 +575,8 @@ bnf_status bnf_updater_put(bnf_updater *updater, int param, int array, const voi
     bnf_dtype dtype;
     int64_t count;
     bnf_updater_array_info(updater, param, array, &name, &dtype, &count);
+    if (updater->shared[param])
+        return bnf_shared_put(updater->shared[param], array, data);
     if (trainable(updater, param) && updater->owner[param] != updater->rank)
         return BNF_OK;
     if (dtype == BNF_F64)
@@ -541,5 +588,6 @@ bnf_status bnf_updater_put(bnf_updater *updater, int param, int array, const voi
 bnf_status bnf_updater_restore(bnf_updater *updater)
 {
     BNF_TRY(bnf_comm_agree(updater->comm, for_mine(updater, updater->order, effective)));
+    BNF_TRY(shared_effective(updater));
     return broadcast(updater);
 }

@@ -78,8 +78,9 @@ static bnf_status make_slots(bnf_plan *p, life *lives)
                     (bnf_slot){.value = node->in[0].id, .result = node->out[0].id, .param = -1};
         }
         seg->n_sums = seg->n_slots;
-        for (int owner = 0; owner < p->ranks; owner++)
+        for (int k = 0; k <= p->ranks; k++) /* what all own together comes last */
             for (int i = 0; i < g->n_sinks; i++) {
+                int owner = k < p->ranks ? k : BNF_OWNER_ALL;
                 const bnf_value *v = &g->values[g->sinks[i].value.id];
                 int at = v->kind == BNF_V_RESULT ? p->node_segment[v->node] : 0;
                 if (at == s && (p->cfg.owner ? p->cfg.owner[g->sinks[i].ref] : 0) == owner)

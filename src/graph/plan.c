@@ -19,7 +19,7 @@ static bnf_status check_config(bnf_plan *p)
             p->leaf_samples = g->values[i].desc.dim[0];
     for (int i = 0; i < g->n_sinks; i++) {
         int owner = p->cfg.owner ? p->cfg.owner[g->sinks[i].ref] : 0;
-        BNF_ASSERT(owner >= 0 && owner < p->ranks);
+        BNF_ASSERT(owner == BNF_OWNER_ALL || (owner >= 0 && owner < p->ranks));
     }
     return BNF_OK;
 }
@@ -147,7 +147,7 @@ static bnf_status make_group(bnf_plan *p, bnf_segment *seg)
     for (int i = 0; i < n; i++, slot++) {
         bnf_slot *s = &seg->slots[slot];
         int of = p->cfg.owner ? p->cfg.owner[s->param] : 0;
-        while (owner < of)
+        while (owner < (of == BNF_OWNER_ALL ? p->ranks : of))
             seg->group_owner[++owner] = at;
         s->plain = seg->packed ? at : s->offset - seg->sum_elements;
         at = s->plain + (bnf_desc_count(&p->graph->values[s->value].desc) + unit - 1) / unit * unit;

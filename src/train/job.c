@@ -63,6 +63,10 @@ static const bnf_cfg_key train_keys[] = {
      "bf16: gradients are rounded to bfloat16 before every addition over leaves and travel in half the bytes; changes "
      "results, the same for any number of ranks",
      .choices = wire_names},
+    {"shared_above", BNF_CFG_INT, offsetof(bnf_train_settings, shared_above), "67108864",
+     "elements above which a weight belongs to all ranks together, by slices, instead of one owner; changes results by "
+     "rounding, the same for any number of ranks; 0: never",
+     .min = 0, .max = 9e15},
 };
 
 static const bnf_cfg_key dist_keys[] = {

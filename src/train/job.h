@@ -34,6 +34,7 @@ typedef struct bnf_train_settings {
     int nonfinite;           /* bnf_nonfinite */
     int64_t nonfinite_limit; /* updates left out in a row; 0: any number */
     int gradient_wire;       /* bnf_gradient_wire */
+    int64_t shared_above;    /* elements above which all ranks own a parameter together; 0: never */
 } bnf_train_settings;
 
 /* How gradients and new values travel between ranks: nothing here changes results. */

@@ -69,7 +69,7 @@ static bnf_status build(trainer *t)
     BNF_TRY(bnf_model_build(t->job, t->params, info, t->rows, d->leaves, true, &t->model));
     BNF_TRY(bnf_params_init(t->params, (uint64_t)t->job->seed));
     BNF_TRY(bnf_calloc((size_t)bnf_params_count(t->params) + 1, sizeof *t->owner, "owners", &t->owner));
-    BNF_TRY(bnf_owners_assign(t->params, bnf_comm_size(t->comm), t->owner));
+    BNF_TRY(bnf_owners_assign_shared(t->params, bnf_comm_size(t->comm), t->job->train.shared_above, t->owner));
     t->model.cuts = bnf_overlap_first_cuts(t->job, t->comm);
     BNF_TRY(bnf_model_plan(&t->model, t->job, t->comm, t->threads, t->owner));
     if (!t->test)
