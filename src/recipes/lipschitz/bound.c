@@ -2,6 +2,8 @@
 #include "recipes/lipschitz/bound.h"
 
 #include "base/mem.h"
+#include "comm/agree.h"
+#include "la/norm_shared.h"
 #include "la/svd.h"
 #include "nn/lip_factor.h"
 
@@ -61,14 +63,41 @@ static bnf_status matrix_norms(const float *w, int64_t rows, int64_t cols, int64
     return s;
 }
 
-static bnf_status bound_matrix(const bnf_lipschitz_stage *s, bnf_params *params, bnf_lipschitz_stage_bound *b)
+static bool has_matrix(const bnf_lipschitz_stage *s)
+{
+    return s->layer.kind == BNF_LAYER_CONV || bnf_lipschitz_is_linear(s);
+}
+
+/* Extents of the stage's matrix, of all its groups together. */
+static void extents(const bnf_lipschitz_stage *s, int64_t *groups, int64_t *rows, int64_t *cols)
 {
     const bnf_layer *l = &s->layer;
     bool conv = l->kind == BNF_LAYER_CONV;
-    int64_t groups = conv ? l->groups : 1;
-    int64_t cols = conv ? s->in.c / groups * l->kernel * l->kernel : bnf_lipschitz_size(&s->in);
+    *groups = conv ? l->groups : 1;
+    *rows = l->out;
+    *cols = conv ? s->in.c / *groups * l->kernel * l->kernel : bnf_lipschitz_size(&s->in);
+}
+
+/* The norms that a stage's matrix is bounded by, where all ranks have found them together; else NaN. */
+typedef struct norms {
+    double matrix, spread;
+} norms;
+
+/* together: of this stage; NULL: none was found so. */
+static bnf_status bound_matrix(const bnf_lipschitz_stage *s, bnf_params *params, const norms *together,
+                               bnf_lipschitz_stage_bound *b)
+{
+    const bnf_layer *l = &s->layer;
+    bool conv = l->kind == BNF_LAYER_CONV;
+    int64_t groups, rows, cols;
     double nh = 1, nw = 1;
-    BNF_TRY(matrix_norms(bnf_params_value(params, s->weight), l->out, cols, groups, &b->matrix, &b->spread));
+    extents(s, &groups, &rows, &cols);
+    if (together && !isnan(together->matrix)) {
+        b->matrix = together->matrix;
+        b->spread = together->spread;
+    } else {
+        BNF_TRY(matrix_norms(bnf_params_value(params, s->weight), rows, cols, groups, &b->matrix, &b->spread));
+    }
     b->lipschitz = b->matrix;
     if (s->bias >= 0)
         b->offset = bnf_lipschitz_up(
@@ -156,11 +185,12 @@ static void bound_plain(const bnf_lipschitz_stage *s, bnf_lipschitz_stage_bound 
         b->offset = bnf_lipschitz_up(sqrt((double)bnf_lipschitz_size(&s->in)), 1);
 }
 
-static bnf_status bound_stage(const bnf_lipschitz_stage *s, bnf_params *params, bnf_lipschitz_stage_bound *b)
+static bnf_status bound_stage(const bnf_lipschitz_stage *s, bnf_params *params, const norms *together,
+                              bnf_lipschitz_stage_bound *b)
 {
     *b = (bnf_lipschitz_stage_bound){.matrix = NAN, .overlap = NAN};
-    if (s->layer.kind == BNF_LAYER_CONV || bnf_lipschitz_is_linear(s))
-        return bound_matrix(s, params, b);
+    if (has_matrix(s))
+        return bound_matrix(s, params, together, b);
     if (s->layer.kind == BNF_LAYER_BATCH_NORM)
         return bound_norm(s, params, b);
     bound_plain(s, b);
@@ -192,13 +222,13 @@ static bnf_status bound_logits(const bnf_lipschitz_net *net, bnf_params *params,
     return BNF_OK;
 }
 
-static bnf_status fill(const bnf_lipschitz_net *net, bnf_params *params, bnf_lipschitz_bounds *b)
+static bnf_status fill(const bnf_lipschitz_net *net, bnf_params *params, const norms *together, bnf_lipschitz_bounds *b)
 {
     for (int64_t c = 0; c < net->in.c; c++)
         b->input = fmax(b->input, fabs(net->scale[c]));
     b->network = b->input;
     for (int i = 0; i < net->count; i++) {
-        bnf_status s = bound_stage(&net->stages[i], params, &b->stages[i]);
+        bnf_status s = bound_stage(&net->stages[i], params, together ? &together[i] : NULL, &b->stages[i]);
         if (s != BNF_OK)
             return bnf_fail_context(s, "layer %d (%s)", i + 1, net->stages[i].name);
         if (i < net->count - 1 || !b->linear)
@@ -213,14 +243,76 @@ static bnf_status fill(const bnf_lipschitz_net *net, bnf_params *params, bnf_lip
     return BNF_OK;
 }
 
-bnf_status bnf_lipschitz_bounds_create(const bnf_lipschitz_net *net, bnf_params *params, bnf_lipschitz_bounds *bounds)
+static bnf_status create(const bnf_lipschitz_net *net, bnf_params *params, const norms *together,
+                         bnf_lipschitz_bounds *bounds)
 {
     *bounds = (bnf_lipschitz_bounds){.outputs = net->outputs,
                                      .linear = bnf_lipschitz_is_linear(&net->stages[net->count - 1])};
     BNF_TRY(bnf_calloc((size_t)net->count, sizeof *bounds->stages, "bounds of stages", &bounds->stages));
-    bnf_status s = fill(net, params, bounds);
+    bnf_status s = fill(net, params, together, bounds);
     if (s != BNF_OK)
         bnf_lipschitz_bounds_release(bounds);
+    return s;
+}
+
+bnf_status bnf_lipschitz_bounds_create(const bnf_lipschitz_net *net, bnf_params *params, bnf_lipschitz_bounds *bounds)
+{
+    return create(net, params, NULL, bounds);
+}
+
+/* The norms of one stage, group by group, by all ranks. */
+static bnf_status norms_together(const bnf_grid *grid, const bnf_lipschitz_stage *s, bnf_params *params, norms *n)
+{
+    int64_t groups, rows, cols;
+    extents(s, &groups, &rows, &cols);
+    const float *w = bnf_params_value(params, s->weight);
+    *n = (norms){0, 0};
+    for (int64_t g = 0; g < groups; g++, w += rows / groups * cols) {
+        double matrix, spread;
+        BNF_TRY(bnf_la_norm2_upper_shared(grid, rows / groups, cols, w, false, &matrix));
+        BNF_TRY(bnf_la_norm2_upper_shared(grid, rows / groups, cols, w, true, &spread));
+        n->matrix = fmax(n->matrix, matrix);
+        n->spread = fmax(n->spread, spread);
+    }
+    return BNF_OK;
+}
+
+/* Norms of all stages whose matrices (of one group) have more than `above` elements. */
+static bnf_status all_norms_together(const bnf_comm *comm, int64_t above, const bnf_lipschitz_net *net,
+                                     bnf_params *params, norms *n)
+{
+    bnf_grid *grid = NULL;
+    bnf_status status = BNF_OK;
+    for (int i = 0; i < net->count && status == BNF_OK; i++) {
+        const bnf_lipschitz_stage *s = &net->stages[i];
+        int64_t groups = 1, rows = 0, cols = 0;
+        n[i] = (norms){NAN, NAN};
+        if (has_matrix(s))
+            extents(s, &groups, &rows, &cols);
+        if (above == 0 || rows / groups * cols <= above)
+            continue;
+        if (!grid)
+            status = bnf_grid_create(comm, &grid);
+        if (status == BNF_OK)
+            status = norms_together(grid, s, params, &n[i]);
+        if (status != BNF_OK)
+            bnf_fail_context(status, "layer %d (%s)", i + 1, s->name);
+    }
+    bnf_grid_destroy(grid);
+    return status;
+}
+
+bnf_status bnf_lipschitz_bounds_create_shared(const bnf_comm *comm, int64_t above, const bnf_lipschitz_net *net,
+                                              bnf_params *params, bnf_lipschitz_bounds *bounds)
+{
+    norms *together = NULL;
+    bnf_status s = bnf_calloc((size_t)net->count, sizeof *together, "bounds of stages", &together);
+    s = bnf_comm_agree(comm, s);
+    if (s == BNF_OK)
+        s = all_norms_together(comm, above, net, params, together);
+    if (s == BNF_OK)
+        s = bnf_comm_agree(comm, create(net, params, together, bounds));
+    bnf_free(together);
     return s;
 }
 

@@ -43,6 +43,10 @@ typedef struct bnf_lipschitz_bounds {
  * [out] bounds owned, release with bnf_lipschitz_bounds_release. Errors: BNF_ERR_NUMERIC for parameters that are NaN
  * or infinite, BNF_ERR_MEMORY, BNF_ERR_UNSUPPORTED (bnf_la_norm2_upper). */
 bnf_status bnf_lipschitz_bounds_create(const bnf_lipschitz_net *net, bnf_params *params, bnf_lipschitz_bounds *bounds);
+/* The same with the matrices of more than `above` elements (of a group; 0: none) bounded by all ranks together through
+ * ScaLAPACK (la/norm_shared.h). Collective; every rank has the same parameters and gets the same bounds. */
+bnf_status bnf_lipschitz_bounds_create_shared(const bnf_comm *comm, int64_t above, const bnf_lipschitz_net *net,
+                                              bnf_params *params, bnf_lipschitz_bounds *bounds);
 void bnf_lipschitz_bounds_release(bnf_lipschitz_bounds *bounds); /* legal on a zeroed one */
 
 /* An upper and a lower bound of the exact value of x >= 0, computed by about `ops` sums, products, quotients and

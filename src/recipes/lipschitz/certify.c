@@ -223,10 +223,10 @@ bnf_status bnf_lipschitz_certificate_create(bnf_run *run, bnf_split split, int64
     BNF_TRY(bnf_run_dataset(run, split, &dataset));
     const bnf_dataset_info *info = bnf_dataset_get_info(dataset);
     c->count = limit > 0 && limit < info->count ? limit : info->count;
-    bnf_status s = bnf_lipschitz_net_create(run->job, run->params, info, &c->net);
+    bnf_status s = bnf_comm_agree(run->comm, bnf_lipschitz_net_create(run->job, run->params, info, &c->net));
     if (s == BNF_OK)
-        s = bnf_lipschitz_bounds_create(&c->net, run->params, &c->bounds);
-    s = bnf_comm_agree(run->comm, s);
+        s = bnf_lipschitz_bounds_create_shared(run->comm, run->job->train.shared_above, &c->net, run->params,
+                                               &c->bounds);
     if (s == BNF_OK)
         s = bnf_run_logits(run, split, c->count, &f32, &evaluated, &result);
     if (s == BNF_OK)
