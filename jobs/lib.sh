@@ -118,7 +118,7 @@ job_field() { scontrol show job -o "$(job_id)" 2>/dev/null | sed -n "s/.* $1=\([
 # job_requeue CODE TEXT: does not return. A job that is being cancelled is left to end: a requeue would bring it back.
 job_requeue() {
     if [ -z "${SLURM_JOB_ID:-}" ]; then
-        job_say "$2; there is no SLURM to queue it again: start this script again to go on"
+        job_say "$2; no SLURM to queue it again: start this script again to go on"
     elif [ "$(job_field JobState)" != RUNNING ]; then
         job_say "$2; not queued again, as SLURM is ending this job: submit it again to go on"
     elif job_say "$2; queued again" && scontrol requeue "$(job_id)"; then
@@ -150,8 +150,9 @@ job_stopped() { # CODE
 }
 
 job_lost() { # CODE
-    local limit=${BANFF_MAX_RESTARTS:-5} restarts=${SLURM_RESTART_COUNT:-0}
-    [ -z "${SLURM_JOB_ID:-}" ] || restarts=$((restarts - $(job_planned)))
+    local limit=${BANFF_MAX_RESTARTS:-5} restarts
+    [ -n "${SLURM_JOB_ID:-}" ] || job_requeue "$1" "a rank or host was lost (exit code $1)"
+    restarts=$((${SLURM_RESTART_COUNT:-0} - $(job_planned)))
     if [ "$restarts" -ge "$limit" ]; then
         job_say "a rank or host was lost (exit code $1) after $restarts restarts: not queued again (BANFF_MAX_RESTARTS=$limit)"
         exit "$1"

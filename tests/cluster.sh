@@ -4,6 +4,7 @@
 #                                  shared memory apart from this one's. Whatever it starts ends with it, also by kill -9.
 #                                  Where that is not permitted the script just goes on ($alone says which)
 #   wait_for SECONDS WHAT COMMAND...   until the command succeeds
+#   reached FOLDER STEP            whether a run has a checkpoint of this step or a later one; newest FOLDER prints its step
 #   slurm_up NODES                 munge, slurmctld and slurmd for nodes n1 ..., all state in $work/slurm. A job that
 #                                  is queued again waits for 6 s: so long the old start's credentials hold
 #   slurm_down                     ends what slurm_up has started
@@ -24,6 +25,13 @@ need_root_and() {
     done
     PATH=$PATH:/usr/sbin:/sbin
 }
+
+newest() {
+    find "$1/checkpoints" -name 'ckpt-*.h5' ! -name '*.part-*' 2>/dev/null | sed 's/.*ckpt-0*\([0-9]*\)[-.].*/\1/' | sort -n |
+        tail -n 1
+}
+
+reached() { [ "$(newest "$1")" -ge "$2" ] 2>/dev/null; }
 
 spaces=(--net --mount --pid --uts --ipc --fork --kill-child --mount-proc)
 alone() {
