@@ -7,6 +7,7 @@
 #   refuse WHAT TEXT... -- COMMAND...   it must end soon, with an error that holds every TEXT; code in $code
 #   every_rank WHAT RANKS TEXT... -- ARGUMENTS...   the same of every one of so many ranks
 #   weights FOLDER       a hash of the weights in a run's newest checkpoint
+#   checkpoint FOLDER STEP   the file of a run's checkpoint, of the newest generation that has it
 #   finish               ends the script with its verdict
 #   thorough             true unless a sanitizer makes everything slow: then a part of each kind of check has to do
 #   with_leaks COMMAND...   the command with LeakSanitizer, if in use; it takes seconds, so others go without
@@ -112,6 +113,13 @@ WRAP
     for text in "${texts[@]}"; do
         grep -qF -- "$text" "$work/out" || { wrong "$what, $ranks ranks: no '$text' in the message"; return 1; }
     done
+}
+
+checkpoint() {
+    local name found
+    name=$(printf 'ckpt-%012d' "$2")
+    found=$(find "$1/checkpoints" -maxdepth 1 -name "$name*.h5" ! -name '*.part-*' 2>/dev/null | sort -V | tail -n 1)
+    printf '%s' "${found:-$1/checkpoints/$name.h5}"
 }
 
 weights() {

@@ -113,10 +113,13 @@ static bnf_status sync_folder(const char *folder, const char *path)
     return BNF_OK;
 }
 
-bnf_status bnf_ckpt_commit(const char *folder, const char *temporary, const char *path, const void *head,
-                           int64_t head_bytes, const void *body, int64_t body_bytes)
+bnf_status bnf_ckpt_commit(const bnf_fence *fence, const char *folder, const char *temporary, const char *path,
+                           const void *head, int64_t head_bytes, const void *body, int64_t body_bytes)
 {
+    BNF_TRY(bnf_fence_check(fence));
     bnf_status status = write_file(temporary, head, head_bytes, body, body_bytes);
+    if (status == BNF_OK)
+        status = bnf_fence_check(fence);
     if (status == BNF_OK && checked_rename(temporary, path) != 0)
         status = bnf_fail(BNF_ERR_IO, "cannot rename '%s' to '%s': %s", temporary, path, strerror(errno));
     if (status == BNF_OK)

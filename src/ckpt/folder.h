@@ -1,13 +1,11 @@
-/* ckpt/folder.h - names of checkpoints in a folder. */
+/* ckpt/folder.h - what a commit leaves behind. */
 #ifndef BNF_CKPT_FOLDER_H
 #define BNF_CKPT_FOLDER_H
 
-#include "base/str.h"
+#include "ckpt/fence.h"
 
-/* [out] path  "folder/ckpt-<step>.h5", with ".tmp" behind it if `temporary`. Owned by the caller. */
-bnf_status bnf_ckpt_path(const char *folder, int64_t step, bool temporary, char **path);
-
-/* Removes temporary files of commits that did not end. Failures are no errors: they are tried again next time. */
-void bnf_ckpt_remove_temporaries(const char *folder);
+/* Removes what commits of this and older generations that did not end have left: temporary files, and parts whose
+ * checkpoint is not there. None of them may be under way. Failures are no errors: they are tried again next time. */
+void bnf_ckpt_clean(const char *folder, int64_t generation, const bnf_fence *fence);
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char magic[] = "BANFF CHECKPOINT 1\n";
+static const char magic[] = "BANFF CHECKPOINT 1\n", magic_parts[] = "BANFF CHECKPOINT 2\n"; /* of equal length */
 
 enum { TAIL = 22 }; /* "\nend <16 digits>\n" */
 
@@ -27,6 +27,21 @@ bnf_status bnf_ckpt_table_add(bnf_ckpt_table *table, const bnf_ckpt_entry *entry
     *to = *entry;
     BNF_TRY(bnf_strdup(entry->name, &to->name));
     table->count++;
+    return BNF_OK;
+}
+
+bnf_status bnf_ckpt_table_add_part(bnf_ckpt_table *table, const bnf_ckpt_part *part)
+{
+    if (table->part_count == table->part_room) {
+        int64_t room = table->part_room ? 2 * table->part_room : 16;
+        size_t one = sizeof *table->part;
+        BNF_TRY(bnf_realloc((size_t)table->part_room * one, (size_t)room * one, "parts of a checkpoint", &table->part));
+        table->part_room = room;
+    }
+    bnf_ckpt_part *to = &table->part[table->part_count];
+    *to = *part;
+    BNF_TRY(bnf_strdup(part->name, &to->name));
+    table->part_count++;
     return BNF_OK;
 }
 
@@ -54,6 +69,9 @@ void bnf_ckpt_table_release(bnf_ckpt_table *table)
     for (int64_t i = 0; i < table->count; i++)
         bnf_free(table->entry[i].name);
     bnf_free(table->entry);
+    for (int64_t i = 0; i < table->part_count; i++)
+        bnf_free(table->part[i].name);
+    bnf_free(table->part);
     *table = (bnf_ckpt_table){0};
 }
 
@@ -72,8 +90,14 @@ const char *bnf_ckpt_shape(bnf_dtype dtype, int ndim, const int64_t *dim, char *
 static void format_lines(const bnf_ckpt_table *table, int64_t block_bytes, bnf_buf *out)
 {
     char sum[BNF_CHECKSUM_HEX];
-    bnf_buf_printf(out, "%stable %" PRId64 "\nstep %" PRId64 "\n", magic, block_bytes, table->step);
+    bnf_buf_printf(out, "%stable %" PRId64 "\nstep %" PRId64 "\n", table->part_count ? magic_parts : magic, block_bytes,
+                   table->step);
     bnf_buf_printf(out, "image %" PRId64 " %s\n", table->image_bytes, bnf_checksum_format(table->image_checksum, sum));
+    if (table->part_count)
+        bnf_buf_printf(out, "parts %" PRId64 "\n", table->part_count);
+    for (int64_t i = 0; i < table->part_count; i++)
+        bnf_buf_printf(out, "%s %" PRId64 " %s\n", table->part[i].name, table->part[i].bytes,
+                       bnf_checksum_format(table->part[i].checksum, sum));
     bnf_buf_printf(out, "entries %" PRId64 "\n", table->count);
     for (int64_t i = 0; i < table->count; i++) {
         const bnf_ckpt_entry *e = &table->entry[i];
@@ -99,7 +123,8 @@ bnf_status bnf_ckpt_table_format(bnf_ckpt_table *table, bnf_buf *block)
     memset(block->data + block->size, 0, (size_t)bytes - TAIL - block->size);
     block->size = (size_t)bytes - TAIL;
     char sum[BNF_CHECKSUM_HEX];
-    bnf_checksum_format(bnf_checksum(block->data, block->size), sum);
+    table->block_checksum = bnf_checksum(block->data, block->size);
+    bnf_checksum_format(table->block_checksum, sum);
     BNF_TRY(bnf_buf_printf(block, "\nend %s\n", sum));
     BNF_ASSERT((int64_t)block->size == bytes);
     table->block_bytes = bytes;
@@ -115,7 +140,7 @@ bnf_status bnf_ckpt_table_size(const char *path, const char *text, int64_t size,
     size_t magic_bytes = sizeof magic - 1;
     memcpy(head, text, known);
     head[known] = '\0';
-    if (known < magic_bytes || memcmp(head, magic, magic_bytes) != 0)
+    if (known < magic_bytes || (memcmp(head, magic, magic_bytes) != 0 && memcmp(head, magic_parts, magic_bytes) != 0))
         return bnf_fail(BNF_ERR_FORMAT, "checkpoint '%s': it does not start with '%.*s'", path, (int)magic_bytes - 1,
                         magic);
     char *number = head + magic_bytes, *end;
@@ -188,11 +213,35 @@ static bool take_entry(words *w, int64_t image_bytes, bnf_ckpt_entry *e)
     return w->good && e->bytes == bytes && e->offset <= image_bytes && e->bytes <= image_bytes - e->offset;
 }
 
+/* Its name is looked for in the folder of the checkpoint, so it may not lead elsewhere. */
+static bool take_part(words *w, bnf_ckpt_part *part)
+{
+    part->name = (char *)take_word(w);
+    part->bytes = take_int(w);
+    part->checksum = take_checksum(w);
+    return w->good && !strchr(part->name, '/') && part->bytes > 0;
+}
+
+static bnf_status take_parts(words *w, bnf_ckpt_table *table)
+{
+    take_keyword(w, "parts");
+    int64_t count = take_int(w);
+    for (int64_t i = 0; i < count && w->good; i++) {
+        bnf_ckpt_part part = {0};
+        if (!take_part(w, &part))
+            w->good = false;
+        else
+            BNF_TRY(bnf_ckpt_table_add_part(table, &part));
+    }
+    return BNF_OK;
+}
+
 bnf_status bnf_ckpt_table_parse(const char *path, char *text, int64_t block_bytes, bnf_ckpt_table *table)
 {
     *table = (bnf_ckpt_table){.block_bytes = block_bytes};
     char *tail = text + block_bytes - TAIL, end[TAIL + 1], sum[BNF_CHECKSUM_HEX];
-    snprintf(end, sizeof end, "\nend %s\n", bnf_checksum_format(bnf_checksum(text, (size_t)(block_bytes - TAIL)), sum));
+    table->block_checksum = bnf_checksum(text, (size_t)(block_bytes - TAIL));
+    snprintf(end, sizeof end, "\nend %s\n", bnf_checksum_format(table->block_checksum, sum));
     if (memcmp(tail, end, TAIL) != 0)
         return bnf_fail(BNF_ERR_FORMAT, "checkpoint '%s': the table of contents does not match its checksum", path);
     tail[0] = '\0';
@@ -204,6 +253,8 @@ bnf_status bnf_ckpt_table_parse(const char *path, char *text, int64_t block_byte
     take_keyword(&w, "image");
     table->image_bytes = take_int(&w);
     table->image_checksum = take_checksum(&w);
+    if (memcmp(text, magic_parts, strlen(magic_parts)) == 0)
+        BNF_TRY(take_parts(&w, table));
     take_keyword(&w, "entries");
     int64_t count = take_int(&w);
     for (int64_t i = 0; i < count && w.good; i++) {

@@ -4,6 +4,8 @@
  *     table <bytes of this block: a power of two, 512 or more, as HDF5 wants it>
  *     step <step>
  *     image <bytes of the HDF5 data> <their checksum>
+ *     parts <count>                             (only where the first line says CHECKPOINT 2)
+ *     <name of the file> <its bytes> <checksum that its own block ends with>
  *     entries <count>
  *     <name> <type> <number of dimensions> <extents...> <offset in the HDF5 data> <bytes> <checksum>   (by name)
  *     zero bytes
@@ -15,11 +17,20 @@
 
 #include "ckpt/checkpoint.h"
 
+typedef struct bnf_ckpt_part {
+    char *name; /* of a file in the same folder */
+    int64_t bytes;
+    uint64_t checksum;
+} bnf_ckpt_part;
+
 typedef struct bnf_ckpt_table {
     int64_t step;
     int64_t image_bytes;
     uint64_t image_checksum;
-    int64_t block_bytes; /* of the block itself, when it was read or formatted */
+    int64_t block_bytes;     /* of the block itself, when it was read or formatted */
+    uint64_t block_checksum; /* its last line, likewise */
+    int64_t part_count, part_room;
+    bnf_ckpt_part *part; /* [part_count] */
     int64_t count;
     bnf_ckpt_entry *entry; /* [count], room for `room` */
     int64_t room;
@@ -27,6 +38,8 @@ typedef struct bnf_ckpt_table {
 
 /* Appends a copy of `entry`. Errors: BNF_ERR_MEMORY. */
 bnf_status bnf_ckpt_table_add(bnf_ckpt_table *table, const bnf_ckpt_entry *entry);
+
+bnf_status bnf_ckpt_table_add_part(bnf_ckpt_table *table, const bnf_ckpt_part *part);
 
 /* The entry of that name; NULL if there is none. Linear. */
 const bnf_ckpt_entry *bnf_ckpt_table_find(const bnf_ckpt_table *table, const char *name);

@@ -13,6 +13,8 @@
 #include <string.h>
 
 struct bnf_ckpt_writer {
+    bnf_ckpt_name name;
+    const bnf_fence *fence;
     char *folder;
     char *path;
     char *temporary;
@@ -22,6 +24,13 @@ struct bnf_ckpt_writer {
 
 bnf_status bnf_ckpt_writer_open(const char *folder, int64_t step, bnf_ckpt_writer **writer)
 {
+    return bnf_ckpt_writer_open_at(&(bnf_ckpt_target){.folder = folder, .step = step, .part = BNF_CKPT_WHOLE}, writer);
+}
+
+bnf_status bnf_ckpt_writer_open_at(const bnf_ckpt_target *target, bnf_ckpt_writer **writer)
+{
+    const char *folder = target->folder;
+    int64_t step = target->step;
     if (step < 0 || step > BNF_CKPT_MAX_STEP)
         return bnf_fail(BNF_ERR_ARG, "checkpoint in '%s': step %lld is not within 0..%lld", folder, (long long)step,
                         (long long)BNF_CKPT_MAX_STEP);
@@ -29,9 +38,13 @@ bnf_status bnf_ckpt_writer_open(const char *folder, int64_t step, bnf_ckpt_write
     BNF_TRY(bnf_calloc(1, sizeof *w, "checkpoint writer", &w));
     bnf_status status;
     w->table.step = step;
+    w->fence = target->fence;
+    w->name = (bnf_ckpt_name){step, bnf_fence_generation(w->fence), target->part, false};
+    bnf_ckpt_name temporary = w->name;
+    temporary.temporary = true;
     BNF_TRY_GOTO(status, bnf_strdup(folder, &w->folder), failed);
-    BNF_TRY_GOTO(status, bnf_ckpt_path(folder, step, false, &w->path), failed);
-    BNF_TRY_GOTO(status, bnf_ckpt_path(folder, step, true, &w->temporary), failed);
+    BNF_TRY_GOTO(status, bnf_ckpt_name_path(folder, &w->name, &w->path), failed);
+    BNF_TRY_GOTO(status, bnf_ckpt_name_path(folder, &temporary, &w->temporary), failed);
     BNF_TRY_GOTO(status, bnf_fs_make_folders(folder), failed);
     BNF_TRY_GOTO(status, bnf_h5_file_create_memory(w->path, &w->image), failed);
     *writer = w;
@@ -127,7 +140,34 @@ bnf_status bnf_ckpt_writer_attr_str(bnf_ckpt_writer *writer, const char *name, c
     return bnf_h5_attr_set_str(writer->image, "/", name, value);
 }
 
+bnf_status bnf_ckpt_writer_refer(bnf_ckpt_writer *writer, int part, const bnf_ckpt_seal *seal)
+{
+    BNF_ASSERT(writer->name.part == BNF_CKPT_WHOLE && part >= 0 && part <= BNF_CKPT_MAX_PART);
+    bnf_buf text = {0};
+    bnf_ckpt_name name = writer->name;
+    name.part = part;
+    bnf_status status = bnf_ckpt_name_format(&name, &text);
+    if (status == BNF_OK)
+        status = bnf_ckpt_table_add_part(&writer->table, &(bnf_ckpt_part){text.data, seal->bytes, seal->checksum});
+    bnf_buf_release(&text);
+    return status;
+}
+
+bool bnf_ckpt_writer_checksum(const bnf_ckpt_writer *writer, const char *name, uint64_t *sum)
+{
+    const bnf_ckpt_entry *e = bnf_ckpt_table_find(&writer->table, name);
+    if (e)
+        *sum = e->checksum;
+    return e != NULL;
+}
+
 bnf_status bnf_ckpt_writer_commit(bnf_ckpt_writer *writer)
+{
+    bnf_ckpt_seal seal;
+    return bnf_ckpt_writer_commit_part(writer, &seal);
+}
+
+bnf_status bnf_ckpt_writer_commit_part(bnf_ckpt_writer *writer, bnf_ckpt_seal *seal)
 {
     const void *image;
     bnf_buf block = {0};
@@ -138,10 +178,12 @@ bnf_status bnf_ckpt_writer_commit(bnf_ckpt_writer *writer)
     bnf_ckpt_table_sort(table);
     BNF_TRY_GOTO(status, bnf_ckpt_table_format(table, &block), done);
     BNF_TRY_GOTO(status,
-                 bnf_ckpt_commit(writer->folder, writer->temporary, writer->path, block.data, (int64_t)block.size,
-                                 image, table->image_bytes),
+                 bnf_ckpt_commit(writer->fence, writer->folder, writer->temporary, writer->path, block.data,
+                                 (int64_t)block.size, image, table->image_bytes),
                  done);
-    bnf_ckpt_remove_temporaries(writer->folder);
+    *seal = (bnf_ckpt_seal){(int64_t)block.size + table->image_bytes, table->block_checksum};
+    if (writer->name.part == BNF_CKPT_WHOLE)
+        bnf_ckpt_clean(writer->folder, writer->name.generation, writer->fence);
 done:
     bnf_buf_release(&block);
     bnf_ckpt_writer_abort(writer);

@@ -22,6 +22,8 @@ static void print_result(const bnf_job *job, const bnf_train_result *r)
         printf("  test loss %.4f accuracy %.4f", r->test_loss, r->test_accuracy);
     printf("  %.1f s  %.0f samples/s  waiting for data %.2f %%\n", r->seconds, r->samples_per_second,
            r->seconds > 0 ? 100 * r->stall_seconds / r->seconds : 0.0);
+    printf("checkpoints held training up for %.2f s (%.1f %%)\n", r->checkpoint_seconds,
+           r->seconds > 0 ? 100 * r->checkpoint_seconds / r->seconds : 0.0);
     if (r->skipped > 0)
         printf("updates left out because a loss or gradient was not finite: %lld\n", (long long)r->skipped);
     printf("weights %s\nrun folder %s\n", r->weights, job->run.folder);
@@ -47,7 +49,7 @@ bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
     bnf_arg_list set = {0}, files = {0};
     const char *resume = NULL, *limit = NULL;
     char limit_set[64];
-    bool help = false, help_config = false, overwrite = false;
+    bool help = false, help_config = false, overwrite = false, take_over = false;
     const bnf_arg args[] = {
         {"set", "KEY=VALUE", "override a key of the configuration; may be repeated", BNF_ARG_LIST, &set},
         {"resume", "auto|FILE",
@@ -57,6 +59,8 @@ bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
          "stop with a checkpoint (exit code 75) before it is over: 90, 15m, 2h, 1-02:00:00; run.time_limit",
          BNF_ARG_STR, &limit},
         {"overwrite", NULL, "replace a run that the run folder holds", BNF_ARG_FLAG, &overwrite},
+        {"take-over", NULL, "take the run folder away from another job that seems to be alive; that one then stops",
+         BNF_ARG_FLAG, &take_over},
         {"help-config", NULL, "print every key with default and meaning", BNF_ARG_FLAG, &help_config},
         {"help", NULL, "print this", BNF_ARG_FLAG, &help},
     };
@@ -86,7 +90,8 @@ bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
     }
     bnf_job *job;
     bnf_train_result result;
-    bnf_train_options options = {.overwrite = overwrite, .out = stdout, .checkpoint = resume, .late = late};
+    bnf_train_options options = {
+        .overwrite = overwrite, .take_over = take_over, .out = stdout, .checkpoint = resume, .late = late};
     if (resume)
         options.resume = strcmp(resume, "auto") == 0 ? BNF_RESUME_AUTO : BNF_RESUME_PATH;
     BNF_TRY(bnf_job_load(world, bnf_recipes, files.item[0], set.item, (int)set.count, &job));

@@ -49,10 +49,39 @@ static bnf_status write_config(const bnf_job *job)
     return s;
 }
 
+/* Puts a copy in the place of a file: an earlier job that has it open keeps the old one, which has no name any more. */
+static bnf_status detach(const bnf_job *job, const bnf_folder *folder, const char *name)
+{
+    char *path;
+    bnf_buf text = {0};
+    BNF_TRY(bnf_folder_path(job, name, &path));
+    bnf_status s = BNF_OK;
+    if (bnf_fs_exists(path) && !bnf_fs_is_folder(path)) {
+        s = bnf_fs_read(path, &text);
+        if (s == BNF_OK)
+            s = bnf_fence_check(folder->fence);
+        if (s == BNF_OK)
+            s = bnf_fs_write_atomic(path, bnf_buf_text(&text), text.size);
+    }
+    bnf_buf_release(&text);
+    bnf_free(path);
+    return s;
+}
+
 bnf_status bnf_folder_open(const bnf_job *job, int64_t step, bnf_folder *folder)
 {
     char *path;
     BNF_TRY(bnf_fs_make_folders(job->run.folder));
+    if (bnf_fence_generation(folder->fence) > 1) {
+        BNF_TRY(detach(job, folder, "metrics.jsonl"));
+        if (folder->log) {
+            bnf_log_remove_sink(folder->log);
+            fclose(folder->log);
+            folder->log = NULL;
+        }
+        BNF_TRY(detach(job, folder, "log.txt"));
+    }
+    BNF_TRY(bnf_fence_check(folder->fence));
     BNF_TRY(write_config(job));
     BNF_TRY(bnf_folder_open_log(job, folder));
     BNF_TRY(bnf_folder_path(job, "metrics.jsonl", &path));
@@ -75,7 +104,7 @@ bool bnf_folder_used(const bnf_job *job)
 /* What a run leaves: only names that training or reporting gives. */
 static bool ours(const char *name)
 {
-    return strcmp(name, "checkpoints") == 0 || strcmp(name, "metrics.jsonl") == 0 || strcmp(name, "log.txt") == 0 ||
+    return strcmp(name, "metrics.jsonl") == 0 || strcmp(name, "log.txt") == 0 ||
            strcmp(name, "config.yaml") == 0 || strcmp(name, ".watch") == 0 || strcmp(name, "report.html") == 0 ||
            strncmp(name, "certificate", 11) == 0 || strncmp(name, "events.out.tfevents.", 20) == 0;
 }
@@ -96,6 +125,13 @@ bnf_status bnf_folder_clear(const bnf_job *job)
     }
     bnf_fs_names_release(&names);
     return s;
+}
+
+bnf_status bnf_folder_begin(bnf_folder *folder, const char *kind, int64_t step)
+{
+    BNF_TRY(bnf_fence_check(folder->fence));
+    bnf_metrics_begin(folder->metrics, kind, step);
+    return BNF_OK;
 }
 
 bnf_status bnf_folder_scalar(bnf_folder *folder, const char *kind, const char *name, int64_t step, double value)

@@ -35,6 +35,8 @@ static const bnf_cfg_key run_keys[] = {
     {"checkpoint_every", BNF_CFG_INT, offsetof(bnf_run_settings, checkpoint_every), "0",
      "steps between checkpoints; 0: at the end of every epoch", .min = 0, .max = 1e12},
     {"keep", BNF_CFG_INT, offsetof(bnf_run_settings, keep), "3", "checkpoints to keep", .min = 1, .max = 1e6},
+    {"checkpoint_background", BNF_CFG_BOOL, offsetof(bnf_run_settings, checkpoint_background), "true",
+     "write checkpoints from a copy while training goes on; false: training waits"},
     {"progress", BNF_CFG_ENUM, offsetof(bnf_run_settings, progress), "auto",
      "progress line: auto is a bar on a terminal, plain lines elsewhere", .choices = progress_names},
     {"time_limit", BNF_CFG_STRING, offsetof(bnf_run_settings, time_limit), "auto",

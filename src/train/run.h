@@ -16,6 +16,7 @@ typedef enum bnf_resume { BNF_RESUME_NONE = 0, BNF_RESUME_AUTO, BNF_RESUME_PATH 
 typedef struct bnf_train_options {
     bnf_resume resume;
     const char *checkpoint; /* for BNF_RESUME_PATH */
+    bool take_over;         /* the run folder, from a job that seems to be alive */
     bool overwrite;         /* start anew in a folder that has a run: its checkpoints and metrics are removed */
     FILE *out;              /* progress line; NULL: none */
     bnf_watchdog_end late;  /* tells that a rank is late (run.watchdog), and ends; NULL: nobody looks */
@@ -28,6 +29,7 @@ typedef struct bnf_train_result {
     char weights[17];                /* bnf_state_hash */
     double seconds, samples_per_second;
     double stall_seconds; /* of these, waiting for batches: of the rank that waited longest */
+    double checkpoint_seconds; /* of them, training was held up by checkpoints */
     const char *interrupted; /* why a checkpoint was written and the run left ("by a signal", "for the time limit"), or
                               * NULL */
 } bnf_train_result;

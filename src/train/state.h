@@ -4,12 +4,15 @@
  *   owner/NAME/raw        raw weight, where a constraint makes the effective one
  *   owner/NAME/<state>    optimiser's arrays; owner/NAME/reparam: the constraint's state (f64)
  *   sums                  f64, what the loop has added up since its last line of metrics and since the epoch began
- *   attributes            step, config (what decides results), data (what the set is), weights (bnf_state_hash) */
+ *   attributes            step, config (what decides results), data (what the set is), weights (bnf_state_hash)
+ *
+ * Every rank writes what it owns into a part of its own; sums and attributes are in the checkpoint itself. */
 #ifndef BNF_TRAIN_STATE_H
 #define BNF_TRAIN_STATE_H
 
 #include <banff/data.h>
 #include <banff/dist.h>
+#include "ckpt/checkpoint.h"
 #include "train/job.h"
 
 /* What a checkpoint is made of. All borrowed. */
@@ -23,9 +26,15 @@ typedef struct bnf_state {
     int64_t n_sums;
 } bnf_state;
 
-/* Writes the state after `step` finished steps into `folder` and removes old checkpoints. Collective. Errors: those
- * of ckpt/checkpoint.h, the same on every rank; older checkpoints are intact. */
-bnf_status bnf_state_save(const bnf_state *state, const char *folder, int64_t step);
+/* Written by train/saver.h. An owner's arrays begin with this number: 0 is the raw weight, which is left out where it
+ * is the effective one. */
+int bnf_state_first_array(const bnf_params *params, int param);
+/* What an array of a parameter is called in a checkpoint; array -1: the effective weight. */
+void bnf_state_array_name(const bnf_params *params, const bnf_updater *updater, int param, int array, char *name,
+                          size_t size);
+/* One line that tells two data sets apart. */
+bnf_status bnf_state_describe_data(const bnf_dataset_info *data, bnf_buf *text);
+
 /* Newest sound checkpoint of a folder, for all ranks; what was refused is logged as a warning. Collective. [out] path
  * owned, NULL if there is none at all. Errors: BNF_ERR_FORMAT if there are some and none is sound. */
 bnf_status bnf_state_find(const bnf_comm *comm, const char *folder, char **path);
@@ -37,5 +46,7 @@ bnf_status bnf_state_resume(const bnf_state *state, const char *path, int64_t *s
 bnf_status bnf_state_load_params(bnf_params *params, const char *path, int64_t *step);
 /* XXH3 over all params/NAME in their order: equal weights have equal text. hash[17]. */
 void bnf_state_hash(bnf_params *params, char *hash);
+/* The same from the checksums of all params/NAME. */
+void bnf_state_hash_checksums(const int64_t *checksum, int n, char *hash);
 
 #endif

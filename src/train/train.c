@@ -1,5 +1,6 @@
 /* train/train.c - the loop: load, compute, reduce to owners, update, broadcast; metrics, evaluations, checkpoints. */
 #include "train/folder.h"
+#include "train/saver.h"
 #include "train/state.h"
 
 #include "base/clock.h"
@@ -37,13 +38,16 @@ typedef struct trainer {
     bnf_loader *loader, *test_loader;
     bnf_folder folder;
     bnf_progress *progress;
-    char *checkpoints;                     /* folder */
-    int64_t step, total, per_epoch, saved; /* saved: step of the newest checkpoint, -1 */
+    char *checkpoints; /* folder */
+    bnf_fence *fence;  /* of that folder */
+    bnf_saver *saver;
+    int64_t step, total, per_epoch, saved; /* saved: step of the newest checkpoint, under way or complete, -1 */
     int64_t rows;                          /* of the global batch: room for a step's samples */
     struct {
         tally line, epoch;
         double skipped, skipped_row;             /* steps whose update was left out; those since the last good one */
     } sums;                                      /* goes into checkpoints: doubles only */
+    double held_before; /* by checkpoints, until the last line */
     double line_start, stall_before, seconds[5]; /* since the last line: compute, reduce, update, broadcast, exposed */
     double grad_norm;
     bnf_limit limit; /* of time; rank 0's counts */
@@ -123,6 +127,22 @@ static bnf_status resume(trainer *t, const bnf_train_options *options)
     return s;
 }
 
+/* From here on the folder is this job's. */
+static bnf_status take_folder(trainer *t, const bnf_train_options *options)
+{
+    int64_t generation = 0;
+    bnf_status s = BNF_OK;
+    if (t->first)
+        s = bnf_fence_take(t->checkpoints, options->take_over, bnf_comm_size(t->comm), &t->fence);
+    BNF_TRY(bnf_comm_agree(t->comm, s));
+    if (t->first)
+        generation = bnf_fence_generation(t->fence);
+    BNF_TRY(bnf_comm_bcast(t->comm, 0, &generation, sizeof generation));
+    if (!t->first)
+        s = bnf_fence_join(t->checkpoints, generation, &t->fence);
+    return bnf_comm_agree(t->comm, s);
+}
+
 /* Rank 0 looks at the folder before anything is computed. */
 static bnf_status check_folder(const trainer *t, const bnf_train_options *options)
 {
@@ -138,8 +158,12 @@ static bnf_status open_outputs(trainer *t, const bnf_train_options *options)
 {
     if (!t->first)
         return BNF_OK;
-    if (options->resume == BNF_RESUME_NONE && bnf_folder_used(t->job)) /* asked for; everything else has worked */
+    t->folder.fence = t->fence;
+    BNF_TRY(bnf_fence_begin(t->fence, t->saved));
+    if (options->resume == BNF_RESUME_NONE && bnf_folder_used(t->job)) { /* asked for; everything else has worked */
+        BNF_TRY(bnf_ckpt_clear(t->checkpoints, t->fence));
         BNF_TRY(bnf_folder_clear(t->job));
+    }
     BNF_TRY(bnf_folder_open(t->job, t->saved, &t->folder));
     bnf_progress_options p = {.out = options->out,
                               .mode = options->out ? (bnf_progress_mode)t->job->run.progress : BNF_PROGRESS_OFF,
@@ -162,12 +186,15 @@ static bnf_status prepare(trainer *t, const bnf_train_options *options)
     t->overlap = (bnf_overlap){t->job, t->comm, t->threads, t->owner, &t->model, t->updater};
     BNF_TRY(bnf_overlap_begin(&t->overlap));
     BNF_TRY(bnf_comm_agree(t->comm, bnf_folder_path(t->job, "checkpoints", &t->checkpoints)));
+    BNF_TRY(take_folder(t, options));
     if (options->resume != BNF_RESUME_NONE) /* the log shall tell what was refused and taken */
         BNF_TRY(bnf_comm_agree(t->comm, t->first ? bnf_folder_open_log(t->job, &t->folder) : BNF_OK));
     BNF_TRY(resume(t, options));
     if (t->job->train.steps > 0 && t->job->train.steps < t->total)
         t->total = t->job->train.steps;
     BNF_TRY(bnf_comm_agree(t->comm, open_outputs(t, options)));
+    bnf_state state = state_of(t);
+    BNF_TRY(bnf_saver_create(&state, t->checkpoints, t->fence, &t->saver));
     return t->watchdog ? bnf_watchdog_share(t->watchdog, t->job->run.folder) : BNF_OK;
 }
 
@@ -260,7 +287,8 @@ static bnf_status write_line(trainer *t)
     double now = bnf_clock_seconds(), passed = now - t->line_start;
     bnf_loader_stats loader;
     bnf_loader_get_stats(t->loader, &loader);
-    bnf_metrics_begin(t->folder.metrics, "train", t->step);
+    double held = bnf_saver_get_stats(t->saver).held;
+    BNF_TRY(bnf_folder_begin(&t->folder, "train", t->step));
     BNF_TRY(bnf_folder_scalar(&t->folder, "train", "epoch", t->step, (double)t->step / (double)t->per_epoch));
     BNF_TRY(write_scalars(t, "train", &t->model, &t->sums.line));
     BNF_TRY(bnf_folder_scalar(&t->folder, "train", "lr", t->step, bnf_rule_lr(&t->rule, t->step - 1)));
@@ -270,6 +298,8 @@ static bnf_status write_line(trainer *t)
         BNF_TRY(bnf_folder_scalar(&t->folder, "train", parts[i], t->step, t->seconds[i]));
     BNF_TRY(bnf_folder_scalar(&t->folder, "train", "stall_seconds", t->step, loader.stall_seconds - t->stall_before));
     t->stall_before = loader.stall_seconds;
+    BNF_TRY(bnf_folder_scalar(&t->folder, "train", "checkpoint_seconds", t->step, held - t->held_before));
+    t->held_before = held;
     return bnf_metrics_end(t->folder.metrics);
 }
 
@@ -288,7 +318,7 @@ static bnf_status write_eval(trainer *t, const bnf_eval_result *r)
 {
     tally sum = {.loss = r->loss, .correct = r->accuracy, .samples = 1};
     memcpy(sum.metrics, r->metrics, sizeof sum.metrics);
-    bnf_metrics_begin(t->folder.metrics, "test", t->step);
+    BNF_TRY(bnf_folder_begin(&t->folder, "test", t->step));
     BNF_TRY(bnf_folder_scalar(&t->folder, "test", "epoch", t->step, (double)t->step / (double)t->per_epoch));
     BNF_TRY(write_scalars(t, "test", &t->eval, &sum));
     BNF_TRY(bnf_metrics_end(t->folder.metrics));
@@ -318,12 +348,22 @@ static bnf_status save(trainer *t)
                         "step %lld: weights of '%s' are not finite, and no checkpoint was written; the last one is of "
                         "step %lld",
                         (long long)t->step, broken, (long long)t->saved);
-    bnf_state state = state_of(t);
-    double start = bnf_clock_seconds();
     bnf_pulse(BNF_PHASE_CHECKPOINT, t->step);
-    BNF_TRY(bnf_state_save(&state, t->checkpoints, t->step));
-    bnf_limit_saved(&t->limit, bnf_clock_seconds() - start);
+    BNF_TRY(bnf_saver_save(t->saver, t->step));
     t->saved = t->step;
+    return BNF_OK;
+}
+
+/* Finishes what is under way (`wait`), or what can be finished without waiting. */
+static bnf_status saving(trainer *t, bool wait)
+{
+    int64_t before = bnf_saver_get_stats(t->saver).count;
+    if (wait)
+        bnf_pulse(BNF_PHASE_CHECKPOINT, t->step);
+    BNF_TRY(wait ? bnf_saver_finish(t->saver) : bnf_saver_poll(t->saver));
+    bnf_saver_stats stats = bnf_saver_get_stats(t->saver);
+    if (stats.count > before)
+        bnf_limit_saved(&t->limit, stats.seconds);
     return BNF_OK;
 }
 
@@ -374,16 +414,20 @@ static bnf_status loop(trainer *t)
         BNF_TRY(one_step(t));
         bnf_pulse(BNF_PHASE_END, ++t->step);
         BNF_TRY(after_step(t));
+        BNF_TRY(saving(t, false));
         bnf_pulse(BNF_PHASE_END, t->step);
         BNF_TRY(bnf_stop_agreed(t->comm, t->first && bnf_limit_due(&t->limit, bnf_clock_seconds()), &stop));
         if (stop != BNF_STOP_NO && t->step < t->total) {
             BNF_TRY(save(t));
+            BNF_TRY(saving(t, true));
             t->result->interrupted = bnf_stop_text(stop);
             bnf_log_warning("stopped %s after step %lld; checkpoint written", t->result->interrupted,
                             (long long)t->step);
             break;
         }
     }
+    BNF_TRY(saving(t, true));
+    t->result->checkpoint_seconds = bnf_saver_get_stats(t->saver).held;
     t->result->seconds = bnf_clock_seconds() - start;
     t->result->samples_per_second = (double)(t->step - from) * (double)t->job->data.batch / t->result->seconds;
     bnf_loader_get_stats(t->loader, &stats);
@@ -407,6 +451,7 @@ static void release(trainer *t)
     bnf_params_destroy(t->params);
     bnf_dataset_close(t->train);
     bnf_dataset_close(t->test);
+    bnf_saver_destroy(t->saver);
     bnf_free(t->owner);
     bnf_free(t->checkpoints);
 }
@@ -430,6 +475,8 @@ bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_tra
         s = evaluate(&t, false); /* resumed at the end: the line is there already */
     if (s == BNF_OK)
         s = loop(&t);
+    if (s == BNF_ERR_NUMERIC && t.saver) /* known to all ranks; the message promises the last checkpoint */
+        (void)bnf_saver_finish(t.saver);
     bnf_stop_restore();
     if (s != BNF_OK)
         bnf_log_info("stopped: %s", bnf_error_message()); /* into log.txt; the caller tells the user */
@@ -438,5 +485,6 @@ bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_tra
     bnf_status closed = bnf_folder_close(&t.folder);
     bnf_watchdog_stop(t.watchdog);
     release(&t);
+    bnf_fence_release(t.fence, s != BNF_ERR_FENCED);
     return s != BNF_OK ? s : bnf_comm_agree(comm, closed);
 }

@@ -18,7 +18,9 @@ model:
     - {type: head, out: 10}
 YAML
 train=(train "$work/c.yaml")
+# Two ranks: a checkpoint is a file that names two parts. part STEP: the first of them.
 at() { printf '%s/run/checkpoints/ckpt-%012d.h5' "$work" "$1"; }
+part() { printf '%s/run/checkpoints/ckpt-%012d.part-0000.h5' "$work" "$1"; }
 
 succeed "train" launch 2 1 "${train[@]}"
 expect=$(weights "$work/run")
@@ -46,19 +48,28 @@ thorough && kinds="empty half longer head middle tail text folder"
 for kind in $kinds; do
     checks "the newest is damaged ($kind): refused by name, the one before it goes on"
     again
-    damage "$(at 12)" $kind
+    damage "$(at 12)" "$kind"
     before=$(sha256sum <"$(at 9)")
-    # A folder in the way of the last checkpoint is an error of its own, later on.
-    if [ $kind = folder ]; then
-        every_rank "resume" 2 "$(at 12)" -- "${train[@]}" --resume auto
-    else
-        succeed "resume" launch 2 1 "${train[@]}" --resume auto
-        [ "$(weights "$work/run")" = "$expect" ] || wrong "$kind: weights differ"
-        grep -qF "$(at 12)" "$work/run/log.txt" || wrong "$kind: log.txt does not name what was refused"
-        grep -qF "resumed $(at 9)" "$work/run/log.txt" || wrong "$kind: log.txt does not name what was taken"
-    fi
+    succeed "resume" launch 2 1 "${train[@]}" --resume auto
+    [ "$(weights "$work/run")" = "$expect" ] || wrong "$kind: weights differ"
+    grep -qF "$(at 12)" "$work/run/log.txt" || wrong "$kind: log.txt does not name what was refused"
+    grep -qF "resumed $(at 9)" "$work/run/log.txt" || wrong "$kind: log.txt does not name what was taken"
     [ "$(sha256sum <"$(at 9)")" = "$before" ] || wrong "$kind: the older checkpoint has changed"
+    [ -e "$(at 12)" ] && wrong "$kind: the damaged checkpoint, which is no part of the run any more, is still there"
 done
+for kind in half middle gone; do
+    checks "a part of the newest is damaged ($kind)"
+    again
+    if [ $kind = gone ]; then rm "$(part 12)"; else damage "$(part 12)" "$kind"; fi
+    succeed "resume" launch 1 1 "${train[@]}" --resume auto
+    [ "$(weights "$work/run")" = "$expect" ] || wrong "part, $kind: weights differ"
+    grep -qF "$(part 12)" "$work/run/log.txt" || wrong "part, $kind: log.txt does not name what was refused"
+    grep -qF "resumed $(at 9)" "$work/run/log.txt" || wrong "part, $kind: log.txt does not name what was taken"
+done
+checks "a part of another checkpoint in its place is refused"
+again
+cp "$(part 9)" "$(part 12)"
+every_rank "another part" 2 "$(part 12)" "not the part" -- eval "$(at 12)"
 
 checks "the message names the file and the reason; the two newest are damaged"
 again
@@ -84,10 +95,10 @@ fi
 checks "none is sound: an error on every rank that names them all; nothing is overwritten"
 again
 for n in 3 6 9 12; do damage "$(at $n)" middle; done
-before=$(cat "$work"/run/checkpoints/* "$work/run/metrics.jsonl" | sha256sum)
+before=$(cat "$work"/run/checkpoints/ckpt* "$work/run/metrics.jsonl" | sha256sum)
 every_rank "none sound" 2 "$(basename "$(at 3)")" "$(basename "$(at 12)")" "checksum" -- "${train[@]}" --resume auto
 every_rank "none sound, eval" 2 "$(basename "$(at 12)")" -- eval "$work/run"
-[ "$(cat "$work"/run/checkpoints/* "$work/run/metrics.jsonl" | sha256sum)" = "$before" ] || wrong "files have changed"
+[ "$(cat "$work"/run/checkpoints/ckpt* "$work/run/metrics.jsonl" | sha256sum)" = "$before" ] || wrong "files have changed"
 
 checks "a damaged one asked for by name: refused, not replaced by another"
 again
@@ -107,7 +118,7 @@ if thorough; then
     sed 's/out: 16/out: 20/' "$work/c.yaml" >"$work/other.yaml"
     succeed "another network" launch 1 1 train "$work/other.yaml" --set run.folder="$work/other" --set train.steps=3
     again
-    cp "$work/other/checkpoints/ckpt-000000000003.h5" "$(at 15)"
+    cp "$work/other/checkpoints/ckpt-000000000003.h5" "$(at 15)" # one rank: all in one file
     every_rank "another network" 2 "$(at 15)" "dense1.weight" -- eval "$(at 15)"
 fi
 finish

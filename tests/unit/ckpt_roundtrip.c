@@ -198,16 +198,16 @@ static void old_ones_are_removed(void **state)
     (void)state;
     for (int64_t step = 1; step <= 6; step++)
         assert_ok(write_checkpoint(step, false));
-    assert_ok(bnf_ckpt_prune(folder, 10));
+    assert_ok(bnf_ckpt_prune(folder, 10, NULL));
     assert_int_equal(count_files(".h5"), 6);
     assert_int_equal(truncate(ckpt_path(5), 100), 0); /* does not count as kept, and is left to be looked at */
-    assert_ok(bnf_ckpt_prune(folder, 2));
+    assert_ok(bnf_ckpt_prune(folder, 2, NULL));
     assert_int_equal(count_files(".h5"), 3);
     assert_checkpoint(6, false);
     assert_checkpoint(4, false);
     assert_int_equal(access(ckpt_path(5), F_OK), 0);
     assert_int_equal(truncate(ckpt_path(6), 100), 0);
-    assert_ok(bnf_ckpt_prune(folder, 1));
+    assert_ok(bnf_ckpt_prune(folder, 1, NULL));
     assert_checkpoint(4, false); /* the last sound one stays */
 }
 
