@@ -18,6 +18,7 @@ static const struct bnf_cmd commands[] = {
     {"attack", "try to break certificates", bnf_cmd_attack},
     {"report", "write a run's HTML report", bnf_cmd_report},
     {"export", "write a run's weights as .npz", bnf_cmd_export},
+    {"checkpoint", "list, verify or compare checkpoints", bnf_cmd_checkpoint},
     {"plan", "what a configuration will compute and hold in memory", bnf_cmd_plan},
     {"doctor", "what of this machine, launcher and file system will be slow or fail", bnf_cmd_doctor},
     {"bench", "speed of a configuration's training step", bnf_cmd_bench},
