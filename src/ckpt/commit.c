@@ -113,6 +113,20 @@ static bnf_status sync_folder(const char *folder, const char *path)
     return BNF_OK;
 }
 
+/* A failure of a job that has lost its folder is told by its cause: its successor may have removed the temporary file. */
+static bnf_status explain(bnf_status status, const bnf_fence *fence)
+{
+    char why[1024];
+    if (status != BNF_ERR_IO)
+        return status;
+    snprintf(why, sizeof why, "%s", bnf_error_message());
+    bnf_error_clear();
+    if (bnf_fence_check(fence) == BNF_ERR_FENCED)
+        return BNF_ERR_FENCED;
+    bnf_error_clear();
+    return bnf_fail(status, "%s", why);
+}
+
 bnf_status bnf_ckpt_commit(const bnf_fence *fence, const char *folder, const char *temporary, const char *path,
                            const void *head, int64_t head_bytes, const void *body, int64_t body_bytes)
 {
@@ -127,5 +141,5 @@ bnf_status bnf_ckpt_commit(const bnf_fence *fence, const char *folder, const cha
     else
         unlink(temporary);
     bnf_ckpt_fail_at(0);
-    return status;
+    return explain(status, fence);
 }

@@ -25,7 +25,9 @@ enum {
 };
 
 struct bnf_fence {
+    char *shown;  /* the folder, for messages */
     char *folder; /* .../generations */
+    char predecessor[512];
     int64_t generation;
     bnf_buf record; /* what generations/<number> holds */
     bool beats;
@@ -182,31 +184,26 @@ static bool lives(const char *folder, int64_t generation, const bnf_process *p)
     return true;
 }
 
-/* May a new job follow this generation? */
-static bnf_status judge(const char *folder, int64_t generation, bool take_over)
+/* May this job follow that generation? */
+static bnf_status judge(bnf_fence *f, int64_t generation, bool take_over)
 {
     bnf_buf record = {0}, done = {0};
     bnf_process then, now;
-    char who[512];
+    char who[sizeof f->predecessor];
     bnf_status s = BNF_OK;
-    read_text(folder, generation, "", &record);
-    read_text(folder, generation, ".done", &done);
+    read_text(f->folder, generation, "", &record);
+    read_text(f->folder, generation, ".done", &done);
     bool ended = done.size > 0;
-    bnf_buf_release(&done);
     describe(generation, &record, who, sizeof who);
     bnf_process_parse(bnf_buf_text(&record), &then);
     bnf_process_self(&now);
-    if (!ended && now.job[0] && strcmp(now.job, then.job) == 0 && now.restart > then.restart)
-        bnf_log_info("taking over from this job before it was restarted (%s)", who);
-    else if (!ended && take_over)
-        bnf_log_warning("taking the run folder over, as asked, from %s", who);
-    else if (!ended && lives(folder, generation, &then))
+    bool restarted = now.job[0] && strcmp(now.job, then.job) == 0 && now.restart > then.restart;
+    if (!ended && !restarted && !take_over && lives(f->folder, generation, &then))
         s = bnf_fail(BNF_ERR_FENCED,
-                     "the run folder of '%s' is in use: %s. Wait for it or stop it; --take-over takes the folder away "
-                     "from it",
-                     folder, who);
-    else if (!ended)
-        bnf_log_info("the last job in this folder did not end by itself (%s)", who);
+                     "'%s' is in use: %s. Wait for it or stop it; --take-over takes the run folder away from it",
+                     f->shown, who);
+    snprintf(f->predecessor, sizeof f->predecessor, "%s", ended ? "" : who);
+    bnf_buf_release(&done);
     bnf_buf_release(&record);
     return s;
 }
@@ -258,6 +255,8 @@ static bnf_status new_fence(const char *folder, bnf_fence **fence)
     bnf_status s = bnf_fs_join(&path, folder, "generations");
     if (s == BNF_OK)
         s = bnf_buf_take(&path, &f->folder);
+    if (s == BNF_OK)
+        s = bnf_strdup(folder, &f->shown);
     bnf_buf_release(&path);
     *fence = f;
     return s;
@@ -293,7 +292,7 @@ static bnf_status take(bnf_fence *f, bool take_over, int ranks)
         int64_t newest;
         BNF_TRY(find_newest(f->folder, &newest));
         if (newest > 0)
-            BNF_TRY(judge(f->folder, newest, take_over));
+            BNF_TRY(judge(f, newest, take_over));
         f->generation = newest + 1;
         bnf_process_self(&self);
         bnf_buf_clear(&f->record);
@@ -358,7 +357,13 @@ void bnf_fence_release(bnf_fence *fence, bool done)
     pthread_cond_destroy(&fence->wake);
     bnf_buf_release(&fence->record);
     bnf_free(fence->folder);
+    bnf_free(fence->shown);
     bnf_free(fence);
+}
+
+const char *bnf_fence_predecessor(const bnf_fence *fence)
+{
+    return fence->predecessor;
 }
 
 int64_t bnf_fence_generation(const bnf_fence *fence)
@@ -377,10 +382,10 @@ bnf_status bnf_fence_check(const bnf_fence *fence)
     BNF_TRY(find_newest(fence->folder, &newest));
     read_text(fence->folder, newest, "", &record);
     if (newest < fence->generation)
-        s = bnf_fail(BNF_ERR_IO, "'%s' has lost the entry of this job: was the run folder deleted?", fence->folder);
+        s = bnf_fail(BNF_ERR_IO, "'%s' has lost the entry of this job: was the run folder deleted?", fence->shown);
     else if (newest > fence->generation || strcmp(bnf_buf_text(&record), bnf_buf_text(&fence->record)) != 0)
-        s = bnf_fail(BNF_ERR_FENCED, "another job has taken over the run folder of '%s': %s; this one stops",
-                     fence->folder, describe(newest, &record, who, sizeof who));
+        s = bnf_fail(BNF_ERR_FENCED, "another job has taken over '%s': %s; this one stops", fence->shown,
+                     describe(newest, &record, who, sizeof who));
     bnf_buf_release(&record);
     return s;
 }

@@ -39,6 +39,9 @@ bnf_status bnf_fence_join(const char *folder, int64_t generation, bnf_fence **fe
  * legal. */
 void bnf_fence_release(bnf_fence *fence, bool done);
 
+/* Whom it has followed although that one had not ended by itself: "generation 1, since ..."; "" if there is none such. */
+const char *bnf_fence_predecessor(const bnf_fence *fence);
+
 int64_t bnf_fence_generation(const bnf_fence *fence); /* NULL: 1 */
 
 /* Ok while no newer job has the folder. Reads the folder; thread-safe. NULL: ok. Errors: BNF_ERR_FENCED naming who has

@@ -87,7 +87,7 @@ bnf_status bnf_ckpt_find_newest(const char *folder, char **path, bnf_buf *report
             status = sound;
         else if (sound == BNF_OK)
             status = bnf_strdup(list.item[i].path, &found);
-        else if (report)
+        else if (report && bnf_fs_exists(list.item[i].path)) /* else another process has removed it just now */
             status = bnf_buf_printf(report, "%s: %s\n", list.item[i].name, bnf_error_message());
         if (sound != BNF_OK && status == BNF_OK)
             bnf_error_clear();

@@ -52,6 +52,8 @@ static bnf_status list_one(const bnf_ckpt_listed *item, bool *newest, tally *t)
     bnf_status s = bnf_ckpt_reader_open(item->path, &reader);
     if (s == BNF_ERR_MEMORY)
         return s;
+    if (s != BNF_OK && !bnf_fs_exists(item->path)) /* a run has removed it just now */
+        return BNF_OK;
     printf("%13lld %10lld ", (long long)item->step, (long long)item->generation);
     if (s == BNF_OK) {
         printf("%6lld ", (long long)bnf_ckpt_reader_parts(reader));
@@ -95,12 +97,15 @@ static bnf_status list_path(const char *path, tally *t)
 
 /* ---- verify ---------------------------------------------------------------------------------------------------- */
 
-static bnf_status verify_one(const char *path, tally *t)
+/* `listed`: it was there a moment ago; a run may have removed it since. */
+static bnf_status verify_one(const char *path, bool listed, tally *t)
 {
     bnf_error_clear();
     bnf_status s = bnf_ckpt_verify(path);
     if (s == BNF_ERR_MEMORY)
         return s;
+    if (s != BNF_OK && listed && !bnf_fs_exists(path))
+        return BNF_OK;
     t->seen++;
     t->damaged += s != BNF_OK;
     if (s == BNF_OK)
@@ -114,14 +119,14 @@ static bnf_status verify_one(const char *path, tally *t)
 static bnf_status verify_path(const char *path, tally *t)
 {
     if (!bnf_fs_is_folder(path))
-        return verify_one(path, t);
+        return verify_one(path, false, t);
     bnf_buf folder = {0};
     bnf_ckpt_list list = {0};
     bnf_status s = folder_of(path, &folder);
     if (s == BNF_OK)
         s = bnf_ckpt_list_folder(folder.data, &list);
     for (int64_t i = 0; i < list.count && s == BNF_OK; i++)
-        s = verify_one(list.item[i].path, t);
+        s = verify_one(list.item[i].path, true, t);
     bnf_ckpt_list_release(&list);
     bnf_buf_release(&folder);
     return s;

@@ -189,6 +189,8 @@ static bnf_status prepare(trainer *t, const bnf_train_options *options)
     BNF_TRY(take_folder(t, options));
     if (options->resume != BNF_RESUME_NONE) /* the log shall tell what was refused and taken */
         BNF_TRY(bnf_comm_agree(t->comm, t->first ? bnf_folder_open_log(t->job, &t->folder) : BNF_OK));
+    if (t->first && bnf_fence_predecessor(t->fence)[0])
+        bnf_log_info("follows a job that did not end by itself: %s", bnf_fence_predecessor(t->fence));
     BNF_TRY(resume(t, options));
     if (t->job->train.steps > 0 && t->job->train.steps < t->total)
         t->total = t->job->train.steps;
@@ -427,6 +429,7 @@ static bnf_status loop(trainer *t)
         }
     }
     BNF_TRY(saving(t, true));
+    BNF_TRY(bnf_comm_agree(t->comm, t->first ? bnf_fence_check(t->fence) : BNF_OK));
     t->result->checkpoint_seconds = bnf_saver_get_stats(t->saver).held;
     t->result->seconds = bnf_clock_seconds() - start;
     t->result->samples_per_second = (double)(t->step - from) * (double)t->job->data.batch / t->result->seconds;
@@ -441,6 +444,7 @@ static bnf_status loop(trainer *t)
 
 static void release(trainer *t)
 {
+    bnf_saver_destroy(t->saver); /* its thread may still be at work on what follows */
     bnf_progress_destroy(t->progress);
     bnf_loader_destroy(t->loader);
     bnf_loader_destroy(t->test_loader);
@@ -451,7 +455,6 @@ static void release(trainer *t)
     bnf_params_destroy(t->params);
     bnf_dataset_close(t->train);
     bnf_dataset_close(t->test);
-    bnf_saver_destroy(t->saver);
     bnf_free(t->owner);
     bnf_free(t->checkpoints);
 }
