@@ -104,9 +104,9 @@ bool bnf_folder_used(const bnf_job *job)
 /* What a run leaves: only names that training or reporting gives. */
 static bool ours(const char *name)
 {
-    return strcmp(name, "metrics.jsonl") == 0 || strcmp(name, "log.txt") == 0 ||
-           strcmp(name, "config.yaml") == 0 || strcmp(name, ".watch") == 0 || strcmp(name, "report.html") == 0 ||
-           strncmp(name, "certificate", 11) == 0 || strncmp(name, "events.out.tfevents.", 20) == 0;
+    return strcmp(name, "metrics.jsonl") == 0 || strcmp(name, "log.txt") == 0 || strcmp(name, "config.yaml") == 0 ||
+           strcmp(name, ".watch") == 0 || strcmp(name, "report.html") == 0 || strncmp(name, "certificate", 11) == 0 ||
+           strncmp(name, "events.out.tfevents.", 20) == 0;
 }
 
 bnf_status bnf_folder_clear(const bnf_job *job)

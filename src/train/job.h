@@ -18,9 +18,9 @@ typedef struct bnf_run_settings {
     int64_t checkpoint_every; /* steps; 0: at the end of every epoch */
     int64_t keep;             /* checkpoints */
     bool checkpoint_background;
-    int progress;             /* bnf_progress_mode */
-    char *time_limit;         /* train/limit.h */
-    int64_t watchdog;         /* seconds; 0: off */
+    int progress;     /* bnf_progress_mode */
+    char *time_limit; /* train/limit.h */
+    int64_t watchdog; /* seconds; 0: off */
     bool eager, reference;
 } bnf_run_settings;
 

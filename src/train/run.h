@@ -28,7 +28,7 @@ typedef struct bnf_train_result {
     double test_loss, test_accuracy; /* NaN without a test part */
     char weights[17];                /* bnf_state_hash */
     double seconds, samples_per_second;
-    double stall_seconds; /* of these, waiting for batches: of the rank that waited longest */
+    double stall_seconds;      /* of these, waiting for batches: of the rank that waited longest */
     double checkpoint_seconds; /* of them, training was held up by checkpoints */
     const char *interrupted; /* why a checkpoint was written and the run left ("by a signal", "for the time limit"), or
                               * NULL */

@@ -47,7 +47,7 @@ typedef struct trainer {
         tally line, epoch;
         double skipped, skipped_row;             /* steps whose update was left out; those since the last good one */
     } sums;                                      /* goes into checkpoints: doubles only */
-    double held_before; /* by checkpoints, until the last line */
+    double held_before;                          /* by checkpoints, until the last line */
     double line_start, stall_before, seconds[5]; /* since the last line: compute, reduce, update, broadcast, exposed */
     double grad_norm;
     bnf_limit limit; /* of time; rank 0's counts */
