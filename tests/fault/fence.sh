@@ -71,6 +71,54 @@ one() {
     rm -rf "$folder"
 }
 
+# The rest, at the same time: mostly waiting. In a subshell, with a folder for its outputs.
+held() {
+    folder=$work/held
+    cp "$work/c.yaml" "$work/wrap" "$work/h/"
+    work=$work/h
+    checks "a job that is alive on this host keeps its folder: exit code 78 on every rank, with host and process"
+    paused "$folder" 1 30 || wrong "no job to look at"
+    refuse "second job" "is in use" "process $stopped" "--take-over" -- \
+        launch 2 1 train "$work/c.yaml" --set run.folder="$folder" --resume auto
+    [ "$code" = 78 ] || wrong "exit code $code"
+    checks "killed, it is followed without asking"
+    kill -9 "$stopped"
+    wait $pid 2>/dev/null
+    succeed "after the kill" launch 1 1 train "$work/c.yaml" --set run.folder="$folder" --resume auto
+    [ "$(hash_of "$work/out")" = "$expect" ] || wrong "weights differ"
+
+    # As if the newest job were on another host: its entry tells another boot of the machine.
+    elsewhere() { sed -i 's|^space .*|space elsewhere/1|; s|^host .*|host node7|' "$1"; }
+    newest() { find "$folder/checkpoints/generations" -name '??????' | sort | tail -n 1; }
+    checks "a job elsewhere: watched; refused while its counter moves, followed when it does not"
+    rm "$(newest).done"
+    elsewhere "$(newest)"
+    (for i in {1..300}; do echo "beat $i" >"$(newest).beat"; sleep 0.2; done) &
+    beat=$!
+    refuse "moving" "host node7" -- launch 1 1 train "$work/c.yaml" --set run.folder="$folder" --resume auto
+    [ "$code" = 78 ] || wrong "exit code $code"
+    kill $beat
+    wait $beat 2>/dev/null
+    succeed "still" launch 1 1 train "$work/c.yaml" --set run.folder="$folder" --resume auto
+    grep -q "did not end by itself: .*node7" "$folder/log.txt" || wrong "log.txt does not tell that it was followed"
+
+    checks "SLURM's job, restarted, takes over from itself; the same restart twice, or another job, does not"
+    rm "$(newest).done"
+    elsewhere "$(newest)"
+    echo "job 77" >>"$(newest)"
+    (for i in {1..300}; do echo "beat $i" >"$(newest).beat"; sleep 0.2; done) &
+    beat=$!
+    refuse "another job" "job 77" -- env SLURM_JOB_ID=78 SLURM_RESTART_COUNT=1 "$banff" train "$work/c.yaml" \
+        --set run.time_limit=none --set run.folder="$folder" --resume auto
+    succeed "requeued" env SLURM_JOB_ID=77 SLURM_RESTART_COUNT=1 "$banff" train "$work/c.yaml" \
+        --set run.time_limit=none --set run.folder="$folder" --resume auto
+    kill $beat
+    wait $beat 2>/dev/null
+}
+mkdir "$work/h"
+(held; exit $failed) >"$work/held.log" 2>&1 &
+held=$!
+
 total=0
 for ranks in 1 2; do
     succeed "count" timeout $limit env LD_PRELOAD="$interpose" BNF_FAULT_FOLDER="$work/count" BNF_FAULT_RANK=0 \
@@ -80,58 +128,20 @@ for ranks in 1 2; do
     rm -r "$work/count" "$work/total"
     [ "$n" -ge 20 ] || wrong "$ranks ranks: only $n calls"
     every=1
-    [ $ranks = 1 ] || every=2
+    [ $ranks = 1 ] || every=4
     checks "$ranks ranks: paused before each $every. of $n calls, taken over, and continued"
     for ((i = 1; i <= n; i += every)); do
         one $ranks $i >"$work/verdict.$ranks.$i" 2>&1 &
         total=$((total + 1))
-        while [ "$(jobs -rp | wc -l)" -ge 6 ]; do wait -n; done
+        while [ "$(jobs -rp | wc -l)" -ge 7 ]; do wait -n; done
     done
 done
+wait $held || failed=1
 wait
+cat "$work/held.log"
 bad=$(cat "$work"/verdict.*)
 rm -f "$work/out"
 [ -z "$bad" ] || wrong "$bad"
 [ "$(find "$work" -maxdepth 1 -name 'verdict.*' | wc -l)" = $total ] || wrong "not every case has a verdict"
 
-folder=$work/held
-checks "a job that is alive on this host keeps its folder: exit code 78 on every rank, with host and process"
-paused "$folder" 1 30 || wrong "no job to look at"
-refuse "second job" "is in use" "process $stopped" "--take-over" -- \
-    launch 2 1 train "$work/c.yaml" --set run.folder="$folder" --resume auto
-[ "$code" = 78 ] || wrong "exit code $code"
-refuse "second job, anew" "is in use" -- launch 1 1 train "$work/c.yaml" --set run.folder="$folder" --overwrite
-checks "killed, it is followed without asking"
-kill -9 "$stopped"
-wait $pid 2>/dev/null
-succeed "after the kill" launch 1 1 train "$work/c.yaml" --set run.folder="$folder" --resume auto
-[ "$(hash_of "$work/out")" = "$expect" ] || wrong "weights differ"
-
-# As if the newest job were on another host: its entry tells another boot of the machine.
-elsewhere() { sed -i 's|^space .*|space elsewhere/1|; s|^host .*|host node7|' "$1"; }
-newest() { find "$folder/checkpoints/generations" -name '??????' | sort | tail -n 1; }
-checks "a job elsewhere: watched; refused while its counter moves, followed when it does not"
-rm "$(newest).done"
-elsewhere "$(newest)"
-(for i in {1..300}; do echo "beat $i" >"$(newest).beat"; sleep 0.2; done) &
-beat=$!
-refuse "moving" "host node7" -- launch 1 1 train "$work/c.yaml" --set run.folder="$folder" --resume auto
-[ "$code" = 78 ] || wrong "exit code $code"
-kill $beat
-wait $beat 2>/dev/null
-succeed "still" launch 1 1 train "$work/c.yaml" --set run.folder="$folder" --resume auto
-grep -q "did not end by itself: .*node7" "$folder/log.txt" || wrong "log.txt does not tell that it was followed"
-
-checks "SLURM's job, restarted, takes over from itself; the same restart twice, or another job, does not"
-rm "$(newest).done"
-elsewhere "$(newest)"
-echo "job 77" >>"$(newest)"
-(for i in {1..300}; do echo "beat $i" >"$(newest).beat"; sleep 0.2; done) &
-beat=$!
-refuse "another job" "job 77" -- env SLURM_JOB_ID=78 SLURM_RESTART_COUNT=1 "$banff" train "$work/c.yaml" \
-    --set run.time_limit=none --set run.folder="$folder" --resume auto
-succeed "requeued" env SLURM_JOB_ID=77 SLURM_RESTART_COUNT=1 "$banff" train "$work/c.yaml" \
-    --set run.time_limit=none --set run.folder="$folder" --resume auto
-kill $beat
-wait $beat 2>/dev/null
 finish
