@@ -118,7 +118,7 @@ checks "the run with the time limit was saved, is queued again and resumed; canc
 job=$limit_job run=$limit_run log=$limit_run/job-$limit_job.log
 wait_for "$limit" "the signal before the time limit" has_line 'saved and stopped; queued again' "$log"
 saved=$(sed -n 's/.*stopped by a signal after step \([0-9]*\).*/\1/p' "$log" | head -n 1)
-wait_for "$limit" "the second start" has_line "resumed .*ckpt-0*$saved[-.]" "$run/log.txt"
+wait_for "$limit" "the second start" has_line "resumed .*ckpt-0*${saved}[-.]" "$run/log.txt"
 wait_for "$limit" "a new checkpoint" reached "$run" $((saved + 1))
 scancel "$job"
 wait_for "$limit" "its end" is_gone "$job"
