@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/pulse.h"
 #include "comm/agree.h"
 #include "comm/flow.h"
 
@@ -204,12 +205,14 @@ static void start_items(bnf_pipeline *p, int first, int n)
 /* Until the last of these items has come to its end, or one has failed. */
 static void finish_items(bnf_pipeline *p, int first, int n)
 {
+    bnf_pulse_wait(true);
     for (int i = first; i < first + n; i++)
         while (p->items[i].active && p->status == BNF_OK) {
             if (p->n_active == 1)
                 record(p, bnf_flow_wait(p->items[i].flow));
             advance(p);
         }
+    bnf_pulse_wait(false);
 }
 
 static void start_group(bnf_pipeline *p, int g)

@@ -101,4 +101,39 @@ checks "SIGUSR1 to mpirun, which passes it on: both ranks end with 75, then thre
 stopped USR1 2 mpirun
 ranks_ended "SIGUSR1" 2
 went_on "SIGUSR1" 3 1
+checks "SIGTERM during an evaluation and a checkpoint: they are finished, then a checkpoint is there, and 75"
+for phase in 40:evaluate 15:checkpoint; do
+    rm -rf "$work/run"
+    BNF_TEST_STALL=0:$phase:2 "$banff" "${train[@]}" --set data.batch=160 >"$work/out" 2>&1 & # 2 steps in an epoch
+    pid=$!
+    until [ -e "$(at 10)" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    sleep 1 # it is in the phase by now, or at least comes to it with the signal
+    kill -TERM $pid
+    code=0
+    wait $pid || code=$?
+    unsound "$phase"
+    [ "$code" = 75 ] || wrong "SIGTERM in $phase: exit code $code"
+    step=$(sed -n 's/.*stopped by a signal after step \([0-9]*\);.*/\1/p' "$work/out" | head -n 1)
+    [ -e "$(at "${step:-0}")" ] || wrong "SIGTERM in $phase: no checkpoint of step $step"
+done
+checks "the same signal on two ways counts once; a second one later ends the process at once, and what was saved stands"
+for gap in 0 1.5; do
+    rm -rf "$work/run"
+    stay=4
+    [ $gap = 0 ] || stay=1000
+    BNF_TEST_STALL=0:12:compute:$stay "$banff" "${train[@]}" >"$work/out" 2>&1 &
+    pid=$!
+    until [ -e "$(at 10)" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    sleep 1 # it is in step 12
+    kill -USR1 $pid
+    sleep $gap
+    kill -USR1 $pid
+    code=0
+    wait $pid || code=$?
+    unsound "two signals"
+    is=75
+    [ $gap = 0 ] || is=$((128 + $(kill -l USR1)))
+    [ "$code" = $is ] || wrong "two signals, $gap s apart: exit code $code, not $is"
+    [ -e "$(at 10)" ] || wrong "two signals: the checkpoint before them is gone"
+done
 finish
