@@ -328,8 +328,9 @@ bnf_status bnf_tree_broadcast_from_owners(const bnf_comm *comm, bnf_dtype dtype,
             at[r] = (int)(owner_offset[r] * item);
             counts[r] = (int)(owner_offset[r + 1] * item) - at[r];
         }
-        return bnf_comm_check(comm, MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_BYTE, value, counts, at, MPI_BYTE, comm->mpi),
-                              "MPI_Allgatherv");
+        int result;
+        BNF_COMM_WAITS(result, MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_BYTE, value, counts, at, MPI_BYTE, comm->mpi));
+        return bnf_comm_check(comm, result, "MPI_Allgatherv");
     }
     for (int r = 0; r < comm->size; r++)
         BNF_TRY(bnf_comm_bcast(comm, r, (char *)value + owner_offset[r] * item,

@@ -42,19 +42,19 @@ static void put_rank(line *l, const bnf_watch_rank *ranks, int r)
     put(l, "rank %d on host %s", r, ranks[r].host);
 }
 
-/* A silent rank cannot be behind by more than what the others still could do without it: its place is where they wait,
+/* A silent rank cannot be behind by more than what the others could still do without it: its place is where they are,
  * if its file is older. */
-static bnf_pulse_record place_of_silent(const bnf_watch_rank *r, const bnf_pulse_record *waiting)
+static bnf_pulse_record place_of_silent(const bnf_watch_rank *r, const bnf_watch_rank *other)
 {
-    return waiting && (!r->known || waiting->step > r->at.step) ? *waiting : r->at;
+    return other && (!r->known || other->at.step > r->at.step) ? other->at : r->at;
 }
 
-/* The waiting rank that has come least far. */
-static int hindmost(const bnf_watch_rank *ranks, int n, double limit)
+/* Of the ranks of this standing, the one that has come least far; -1 if there is none. */
+static int hindmost(const bnf_watch_rank *ranks, int n, double limit, standing kind)
 {
     int at = -1;
     for (int r = 0; r < n; r++) {
-        if (standing_of(&ranks[r], limit) != WAITS)
+        if (standing_of(&ranks[r], limit) != kind)
             continue;
         if (at < 0 || ranks[r].at.step < ranks[at].at.step ||
             (ranks[r].at.step == ranks[at].at.step && ranks[r].still > ranks[at].still))
@@ -63,9 +63,11 @@ static int hindmost(const bnf_watch_rank *ranks, int n, double limit)
     return at;
 }
 
-static void put_late(line *l, const bnf_watch_rank *ranks, int n, double limit, standing kind, int waiting)
+static void put_late(line *l, const bnf_watch_rank *ranks, int n, double limit, standing kind)
 {
-    int named = 0, more = 0;
+    int named = 0, more = 0, other = hindmost(ranks, n, limit, WAITS);
+    if (other < 0)
+        other = hindmost(ranks, n, limit, STUCK);
     for (int r = 0; r < n; r++) {
         if (standing_of(&ranks[r], limit) != kind)
             continue;
@@ -77,7 +79,7 @@ static void put_late(line *l, const bnf_watch_rank *ranks, int n, double limit, 
         put_rank(l, ranks, r);
         put(l, " is late: ");
         bnf_pulse_record at =
-            kind == STUCK ? ranks[r].at : place_of_silent(&ranks[r], waiting >= 0 ? &ranks[waiting].at : NULL);
+            kind == STUCK ? ranks[r].at : place_of_silent(&ranks[r], other >= 0 ? &ranks[other] : NULL);
         put_place(l, &at);
         if (kind == STUCK)
             put(l, ", for %.1f s", ranks[r].still);
@@ -97,7 +99,7 @@ void bnf_watchdog_verdict(const bnf_watch_rank *ranks, int n, int me, double lim
     text[0] = '\0';
     for (int r = 0; r < n; r++)
         count[standing_of(&ranks[r], limit)]++;
-    int waiting = hindmost(ranks, n, limit);
+    int waiting = hindmost(ranks, n, limit, WAITS);
     standing kind = count[SILENT] ? SILENT : STUCK;
     if (n > 1 && count[SILENT] == n - 1 && standing_of(&ranks[me], limit) == WAITS) {
         put(&l, "none of the others gave a sign of life: ");
@@ -105,7 +107,7 @@ void bnf_watchdog_verdict(const bnf_watch_rank *ranks, int n, int me, double lim
         put(&l, " is cut off, or they are late; ");
     }
     if (count[SILENT] || count[STUCK]) {
-        put_late(&l, ranks, n, limit, kind, waiting);
+        put_late(&l, ranks, n, limit, kind);
     } else {
         put(&l, "all %d ranks wait for each other, so messages are lost or MPI hangs; behind the others: ", n);
         put_rank(&l, ranks, waiting);

@@ -104,10 +104,10 @@ went_on "SIGUSR1" 3 1
 checks "SIGTERM during an evaluation and a checkpoint: they are finished, then a checkpoint is there, and 75"
 for phase in 40:evaluate 15:checkpoint; do
     rm -rf "$work/run"
-    BNF_TEST_STALL=0:$phase:2 "$banff" "${train[@]}" --set data.batch=160 >"$work/out" 2>&1 & # 2 steps in an epoch
+    BNF_TEST_STALL=0:$phase:1 "$banff" "${train[@]}" --set data.batch=160 >"$work/out" 2>&1 & # 2 steps in an epoch
     pid=$!
     until [ -e "$(at 10)" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
-    sleep 1 # it is in the phase by now, or at least comes to it with the signal
+    sleep 0.3 # it is in the phase by now, or at least comes to it with the signal
     kill -TERM $pid
     code=0
     wait $pid || code=$?
@@ -117,14 +117,14 @@ for phase in 40:evaluate 15:checkpoint; do
     [ -e "$(at "${step:-0}")" ] || wrong "SIGTERM in $phase: no checkpoint of step $step"
 done
 checks "the same signal on two ways counts once; a second one later ends the process at once, and what was saved stands"
-for gap in 0 1.5; do
+for gap in 0 1.2; do
     rm -rf "$work/run"
-    stay=4
+    stay=2
     [ $gap = 0 ] || stay=1000
     BNF_TEST_STALL=0:12:compute:$stay "$banff" "${train[@]}" >"$work/out" 2>&1 &
     pid=$!
     until [ -e "$(at 10)" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
-    sleep 1 # it is in step 12
+    sleep 0.5 # it is in step 12
     kill -USR1 $pid
     sleep $gap
     kill -USR1 $pid

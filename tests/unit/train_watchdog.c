@@ -97,6 +97,10 @@ static void test_verdict(void **unused)
     text = verdict(stopped, 3, 0);
     holds(text, "rank 2 on host h is late: step 8, phase reduce, no sign of life for 12.0 s; 2 others wait");
     assert_null(strstr(text, "none of"));
+    /* the other one waits in a way that has no mark: all the same, the silent one is late, and in the other's step */
+    bnf_watch_rank unmarked[] = {rank_at(8, BNF_PHASE_COMPUTE, false, 10, 0), rank_at(6, BNF_PHASE_LOAD, true, 11, 11)};
+    assert_string_equal(verdict(unmarked, 2, 0), "rank 1 on host h is late: step 8, phase compute, no sign of life for "
+                                                 "11.0 s; run.watchdog allows 10 s");
     /* never seen */
     bnf_watch_rank never[] = {waits, waits, {.host = "x"}};
     holds(verdict(never, 3, 1), "rank 2 on host x is late: step 8, phase reduce, no sign of life since the start");
