@@ -36,7 +36,7 @@ refuse "leafs" "bad.yaml:8:3" "unknown key 'data.leafs'" "leaves" "pad_crop" \
 every_rank "leafs" 2 "bad.yaml:8:3" "data.leafs" -- train "$work/bad.yaml"
 checks "a section that does not exist"
 altered 's/^optim:/optimizer:/'
-refuse "optimizer" "bad.yaml:11:1" "optimizer" "recipe, seed, run, data, train, optim" \
+refuse "optimizer" "bad.yaml:11:1" "optimizer" "recipe, seed, run, data, train, dist, optim" \
     -- launch 1 1 train "$work/bad.yaml"
 if thorough; then
     checks "a text for a number, a number out of range, a choice that is none"
