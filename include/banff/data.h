@@ -89,6 +89,23 @@ bnf_status bnf_dataset_checksum(const bnf_dataset *dataset, const bnf_comm *comm
  * states none. Collective over comm. */
 bnf_status bnf_dataset_verify(const bnf_dataset *dataset, const bnf_comm *comm);
 
+/* ---- Repacking ---- */
+
+typedef struct bnf_repack_options {
+    int64_t chunk_rows; /* images in a chunk; 0: as in the input */
+    int deflate;        /* zlib level 1 to 9, 0 off, -1 as in the input. Without chunks, 64 KiB are taken */
+    bool shuffle;       /* bring the training samples into a random order, drawn by seed */
+    uint64_t seed;
+} bnf_repack_options;
+
+/* Writes a set anew: all data sets and attributes, those with a row per sample in the new order. Collective over comm;
+ * the same bytes for any number of ranks. The input's stated checksums are compared with what was read; those of the
+ * result are stated in it. `out` may not exist; it appears when it is complete. [out] checksum of the whole set. Every
+ * rank returns the same status. Errors: BNF_ERR_CONFIG (`out` exists), BNF_ERR_FORMAT (the input is damaged, or holds
+ * elements of a type that is not known here: nothing is left out silently), BNF_ERR_IO, BNF_ERR_MEMORY. */
+bnf_status bnf_dataset_repack(const bnf_comm *comm, const char *in, const char *out, const bnf_repack_options *options,
+                              char checksum[17]);
+
 /* ---- Importing ----
  *
  * All functions are collective over comm: every rank decodes a contiguous range of samples and all write together.

@@ -23,6 +23,7 @@ int bnf_cmd_supervise(int argc, char **argv);
 bnf_status bnf_cmd_doctor(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_import(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv);
+bnf_status bnf_cmd_repack(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_synth(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_eval(const bnf_comm *world, int argc, char **argv);

@@ -3,8 +3,8 @@
 #include "ckpt/checkpoint.h"
 #include "cli/args.h"
 #include "cli/cmd.h"
+#include "cli/inspect_reading.h"
 #include "comm/agree.h"
-#include "data/loader.h"
 #include "h5/dataset.h"
 
 #include <banff/data.h>
@@ -13,24 +13,13 @@
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
-static void print_bytes(double bytes)
-{
-    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    int k = 0;
-    while (bytes >= 1024.0 && k < COUNT(unit) - 1) {
-        bytes /= 1024.0;
-        k++;
-    }
-    printf(k == 0 ? "%.0f %s" : "%.1f %s", bytes, unit[k]);
-}
-
 static void print_storage(const bnf_h5_dataset_info *h5, int64_t sample_bytes)
 {
     if (!h5->chunked) {
         printf("  stored       one block, ");
     } else {
         printf("  stored       chunks of %lld images, ", (long long)h5->chunk[0]);
-        print_bytes((double)(h5->chunk[0] * sample_bytes));
+        bnf_print_bytes((double)(h5->chunk[0] * sample_bytes));
         printf(" each");
         if (h5->deflate)
             printf(", deflate %d", h5->deflate);
@@ -40,31 +29,11 @@ static void print_storage(const bnf_h5_dataset_info *h5, int64_t sample_bytes)
             printf(", chunk checksums");
         printf(", ");
     }
-    print_bytes((double)h5->stored_bytes);
-    printf(" in all\n");
-}
-
-/* What an epoch of shuffled reading costs one rank that reads everything. */
-static void print_reading(const bnf_dataset_info *info, const bnf_h5_dataset_info *h5)
-{
-    int64_t bytes = info->count * info->sample_bytes;
-
-    printf("  reading      ");
-    if (bytes <= BNF_LOADER_HOLD_DEFAULT) {
-        print_bytes((double)bytes);
-        printf(" once: held in memory by default\n");
-        return;
-    }
-    bool whole = bytes <= BNF_LOADER_WINDOW_BYTES;
-    int64_t window = whole ? info->count : BNF_LOADER_WINDOW_ROWS;
-    printf("shuffled %s; ", whole ? "as a whole" : "in windows");
-    if (h5->deflate) {
-        printf("each image unpacks its chunk: up to ");
-        print_bytes((double)bytes * (double)info->chunk_rows);
-    } else {
-        print_bytes((double)bytes);
-    }
-    printf(" an epoch from %lld places at a time\n", (long long)(window / info->chunk_rows));
+    bnf_print_bytes((double)h5->stored_bytes);
+    printf(" in all");
+    if (h5->deflate && h5->stored_bytes > 0)
+        printf(", %.2f of the plain size", (double)h5->stored_bytes / (double)(h5->dim[0] * sample_bytes));
+    printf("\n");
 }
 
 static bnf_status print_classes(const bnf_dataset *ds)
@@ -88,24 +57,32 @@ static bnf_status print_classes(const bnf_dataset *ds)
     return BNF_OK;
 }
 
-static bnf_status print_split(bnf_h5_file *file, const bnf_dataset *ds)
+static bnf_status describe_images(bnf_h5_file *file, const char *name, bnf_h5_dataset_info *h5)
+{
+    bnf_h5_dataset *images;
+    BNF_TRY(bnf_h5_dataset_open(file, name, &images));
+    bnf_status status = bnf_h5_dataset_describe(images, h5);
+    bnf_status closed = bnf_h5_dataset_close(images);
+    return status == BNF_OK ? closed : status;
+}
+
+/* Collective: reading is measured on all ranks; rank 0 prints. */
+static bnf_status print_split(const bnf_comm *world, bnf_h5_file *file, const bnf_dataset *ds, double seconds)
 {
     const bnf_dataset_info *info = bnf_dataset_get_info(ds);
-    bnf_h5_dataset *images;
     bnf_h5_dataset_info h5;
+    bool root = bnf_comm_rank(world) == 0;
     char name[32];
 
     snprintf(name, sizeof name, "/%s/images", info->name);
-    BNF_TRY(bnf_h5_dataset_open(file, name, &images));
-    bnf_status status = bnf_h5_dataset_describe(images, &h5);
-    bnf_status closed = bnf_h5_dataset_close(images);
-    BNF_TRY(status);
-    BNF_TRY(closed);
-    printf("%s\n  images       %s[%lld,%lld,%lld,%lld]\n", name, bnf_dtype_name(info->dtype), (long long)info->count,
-           (long long)info->h, (long long)info->w, (long long)info->c);
-    print_storage(&h5, info->sample_bytes);
-    print_reading(info, &h5);
-    return print_classes(ds);
+    BNF_TRY(bnf_comm_agree(world, describe_images(file, name, &h5)));
+    if (root) {
+        printf("%s\n  images       %s[%lld,%lld,%lld,%lld]\n", name, bnf_dtype_name(info->dtype),
+               (long long)info->count, (long long)info->h, (long long)info->w, (long long)info->c);
+        print_storage(&h5, info->sample_bytes);
+    }
+    BNF_TRY(bnf_inspect_reading(world, ds, &h5, seconds));
+    return bnf_comm_agree(world, root ? print_classes(ds) : BNF_OK);
 }
 
 static void print_head(const bnf_dataset_info *info)
@@ -122,18 +99,16 @@ static void print_head(const bnf_dataset_info *info)
 
 /* One split, on all ranks: rank 0 prints, all verify. */
 static bnf_status inspect_split(const bnf_comm *world, bnf_h5_file *file, const char *path, bnf_split split,
-                                bool verify)
+                                bool verify, double seconds)
 {
     bnf_dataset *ds = NULL;
     bool root = bnf_comm_rank(world) == 0;
     bnf_status status = bnf_comm_agree(world, bnf_dataset_open(path, split, &ds));
 
-    if (status == BNF_OK && root) {
-        if (split == BNF_TRAIN)
-            print_head(bnf_dataset_get_info(ds));
-        status = print_split(file, ds);
-    }
-    status = bnf_comm_agree(world, status);
+    if (status == BNF_OK && root && split == BNF_TRAIN)
+        print_head(bnf_dataset_get_info(ds));
+    if (status == BNF_OK)
+        status = print_split(world, file, ds, seconds);
     if (status == BNF_OK && verify) {
         status = bnf_dataset_verify(ds, world);
         if (status == BNF_OK && root)
@@ -143,7 +118,7 @@ static bnf_status inspect_split(const bnf_comm *world, bnf_h5_file *file, const 
     return status;
 }
 
-static bnf_status inspect_file(const bnf_comm *world, const char *path, bool verify)
+static bnf_status inspect_file(const bnf_comm *world, const char *path, bool verify, double seconds)
 {
     bnf_h5_file *file = NULL;
     bool test = false;
@@ -153,9 +128,9 @@ static bnf_status inspect_file(const bnf_comm *world, const char *path, bool ver
         status = bnf_dataset_has(path, BNF_TEST, &test);
     status = bnf_comm_agree(world, status);
     if (status == BNF_OK)
-        status = inspect_split(world, file, path, BNF_TRAIN, verify);
+        status = inspect_split(world, file, path, BNF_TRAIN, verify, seconds);
     if (status == BNF_OK && test)
-        status = inspect_split(world, file, path, BNF_TEST, verify);
+        status = inspect_split(world, file, path, BNF_TEST, verify, seconds);
     bnf_status closed = bnf_h5_file_close(file);
     return status == BNF_OK ? closed : status;
 }
@@ -192,8 +167,10 @@ bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv)
 {
     bnf_arg_list files = {0};
     bool verify = false, help = false;
+    double seconds = 0.5;
     const bnf_arg args[] = {
         {"verify", NULL, "read all images and compare their checksum with the stated one", BNF_ARG_FLAG, &verify},
+        {"seconds", "S", "how long to try reading each split (default 0.5; 0: not at all)", BNF_ARG_REAL, &seconds},
         {"help", NULL, "print this", BNF_ARG_FLAG, &help},
     };
 
@@ -201,15 +178,18 @@ bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv)
     if (help) {
         if (bnf_comm_rank(world) == 0)
             bnf_args_help(
-                stdout, "inspect FILE [--verify]",
-                "Shows what a set of images holds (splits, shapes, storage, classes, statistics), or a checkpoint\n"
+                stdout, "inspect FILE [--verify] [--seconds S]",
+                "Shows what a set of images holds (splits, shapes, storage, classes, statistics), how fast it can be\n"
+                "read shuffled and what would make that faster; or a checkpoint\n"
                 "(ckpt-*.h5: arrays and their checksums, which are verified).",
                 args, COUNT(args));
         return BNF_OK;
     }
     if (files.count != 1)
         return bnf_fail(BNF_ERR_CONFIG, "inspect: give one file");
+    if (!(seconds >= 0 && seconds <= 3600))
+        return bnf_fail(BNF_ERR_CONFIG, "--seconds %g: it must be between 0 and 3600", seconds);
     if (is_checkpoint(files.item[0]))
         return bnf_comm_agree(world, bnf_comm_rank(world) == 0 ? inspect_checkpoint(files.item[0]) : BNF_OK);
-    return inspect_file(world, files.item[0], verify);
+    return inspect_file(world, files.item[0], verify, seconds);
 }

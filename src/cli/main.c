@@ -10,7 +10,8 @@
 static const struct bnf_cmd commands[] = {
     {"import", "turn IDX, CIFAR or image folders into a data set", bnf_cmd_import},
     {"synth", "generate a data set", bnf_cmd_synth},
-    {"inspect", "show and check a data set", bnf_cmd_inspect},
+    {"inspect", "show and check a data set, and how fast it can be read", bnf_cmd_inspect},
+    {"repack", "write a data set with other chunks, compression or order", bnf_cmd_repack},
     {"train", "train a network from a configuration", bnf_cmd_train},
     {"run", "start a training again when ranks or hosts are lost", NULL, bnf_cmd_supervise},
     {"eval", "loss and accuracy of a trained network", bnf_cmd_eval},

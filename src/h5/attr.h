@@ -37,6 +37,11 @@ bnf_status bnf_h5_attr_get_reals(bnf_h5_file *file, const char *object, const ch
 /* [out] values owned by the caller, release with bnf_h5_names_destroy. */
 bnf_status bnf_h5_attr_get_strs(bnf_h5_file *file, const char *object, const char *name, bnf_h5_names *values);
 
+/* Copies the attributes of an object to that of the same path in another file, types and shapes as they are, of any
+ * type but references; those in skip (NULL-terminated names; may be NULL) are left out. An object that `from` does not
+ * have has none. Collective if `to` is parallel; `from` is each rank's own. */
+bnf_status bnf_h5_attr_copy_all(bnf_h5_file *from, bnf_h5_file *to, const char *object, const char *const *skip);
+
 /* [out] names  of the attributes of an object, sorted by bytes; owned by the caller. */
 bnf_status bnf_h5_attr_list(bnf_h5_file *file, const char *object, bnf_h5_names *names);
 

@@ -1,5 +1,5 @@
 /* Writes a data set as another program might: images f32 [N,8,8,1] and labels, no attributes. KIND says what is
- * wrong with it. */
+ * wrong with it. "unwritten": u8 [N,256,256,1] in chunks of 16 that take no place on the disk, classes in runs. */
 #include "h5/dataset.h"
 #include "h5/file.h"
 
@@ -32,10 +32,28 @@ static bnf_status write_set(const char *path, int64_t n, float *images, int32_t 
     return s != BNF_OK ? s : closed;
 }
 
+static bnf_status write_unwritten(const char *path, int64_t n, int32_t *labels)
+{
+    bnf_h5_file *file;
+    bnf_h5_dataset *images;
+    const int64_t dim[4] = {n, 256, 256, 1}, chunk[4] = {16, 256, 256, 1};
+    for (int64_t i = 0; i < n; i++)
+        labels[i] = (int32_t)(3 * i / n);
+    BNF_TRY(bnf_h5_file_create(path, &file));
+    bnf_status s =
+        bnf_h5_dataset_create(file, "/train/images", BNF_U8, 4, dim, &(bnf_h5_storage){.chunk = chunk}, &images);
+    if (s == BNF_OK)
+        s = bnf_h5_dataset_close(images);
+    if (s == BNF_OK)
+        s = write_array(file, "/train/labels", BNF_I32, 1, dim, labels);
+    bnf_status closed = bnf_h5_file_close(file);
+    return s != BNF_OK ? s : closed;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 4) {
-        fprintf(stderr, "usage: make_set FILE N sound|nan|infinity|label\n");
+        fprintf(stderr, "usage: make_set FILE N sound|nan|infinity|label|unwritten\n");
         return 2;
     }
     int64_t n = atoll(argv[2]);
@@ -54,7 +72,8 @@ int main(int argc, char **argv)
         images[(n - 3) * H * W + 5] = INFINITY;
     if (strcmp(kind, "label") == 0)
         labels[n - 2] = -4;
-    bnf_status s = write_set(argv[1], n, images, labels);
+    bnf_status s =
+        strcmp(kind, "unwritten") == 0 ? write_unwritten(argv[1], n, labels) : write_set(argv[1], n, images, labels);
     if (s != BNF_OK)
         fprintf(stderr, "make_set: %s\n", bnf_error_message());
     free(images);

@@ -1,0 +1,22 @@
+/* data/probe.h - how fast a set can be read, by trying it. */
+#ifndef BNF_DATA_PROBE_H
+#define BNF_DATA_PROBE_H
+
+#include <banff/data.h>
+
+typedef struct bnf_read_probe {
+    int64_t images;
+    double seconds;     /* that reading and converting them took, on one thread */
+    int64_t bytes_read; /* by this process meanwhile, as the operating system counts; -1: it does not say */
+} bnf_read_probe;
+
+/* Reads shuffled batches of a set as training does (data/loader.h), without holding it in memory, for about `seconds`
+ * or one epoch. Not collective. `dataset` is opened for this alone. Errors: those of the loader. */
+bnf_status bnf_dataset_probe(bnf_dataset *dataset, uint64_t seed, double seconds, bnf_read_probe *probe);
+
+/* Bytes that are fetched from the file for one image of a shuffled batch, by the way the images are stored: the whole
+ * chunk where it is unpacked or goes through the cache of chunks, else the image. stored: bytes that all images take in
+ * the file. */
+double bnf_dataset_fetched(const bnf_dataset_info *info, int64_t chunk_rows, bool filters, int64_t stored);
+
+#endif
