@@ -5,6 +5,7 @@
 . "$2/tests/training.sh"
 # shellcheck disable=SC1091
 . "$2/tests/cluster.sh"
+source_dir=$2
 need_root_and munged slurmctld slurmd sbatch srun squeue scontrol scancel unshare ip ss
 alone "$0" "$@"
 
@@ -124,9 +125,13 @@ scancel "$job"
 wait_for "$limit" "its end" is_gone "$job"
 is_state "$job" CANCELLED || wrong "cancelled: the job is $(state "$job")"
 
-checks "a sweep of three seeds, and the job that collects it"
+checks "sweeps, by banff submit and by hand, and the jobs that collect them"
 printf '# seeds\nseed=1\n\nseed=2\n"seed=3"\n' >"$work/seeds"
 submit sweep --array "$work/seeds"
+numbers=$(cd "$source_dir" && BANFF=$banff BANFF_SWEEP=$work/numbers sbatch --parsable --array=1-2 --ntasks-per-node=1 \
+    --output="$work/numbers-%a.log" jobs/sweep.sbatch "$work/c.yaml" --set seed=%a)
+table=$(cd "$source_dir" && BANFF=$banff sbatch --parsable --dependency="afterok:$numbers" --output="$work/table" \
+    jobs/collect.sbatch "$work/numbers")
 collect=$(sed -n 's/^job \([0-9]*\): collects.*/\1/p' "$work/out")
 wait_for "$limit" "the collecting job" is_state "$collect" COMPLETED ||
     { cat "$run"/*.log >"$work/out" 2>&1; wrong "sweep: the collecting job is $(state "$collect")"; }
@@ -137,4 +142,7 @@ for seed in 1 2 3; do
 done
 [ "$(cut -d, -f7 "$run/results.csv" | sort -u | wc -l)" = 4 ] || wrong "sweep: two seeds with the same weights"
 [ "$(weights "$run/1")" = "$expect" ] || wrong "sweep: other weights than the undisturbed run of seed 1"
+wait_for "$limit" "the collecting job" is_state "$table" COMPLETED || cat "$work"/numbers-*.log "$work/table"
+head -n 3 "$run/results.csv" | cmp - "$work/numbers/results.csv" || wrong "sweep by number: other results"
+grep -qE "^ +2 +$steps +test .*\"seed=2\"$" "$work/table" || { cp "$work/table" "$work/out"; wrong "sweep by number: no table"; }
 finish
