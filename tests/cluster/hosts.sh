@@ -158,11 +158,14 @@ if [ ${#take[@]} -gt 0 ]; then
     old=$pid
     wait_for "$limit" "a checkpoint" reached "$work/paused" 20
     mv "$work/paused.log" "$work/paused-old.log"
-    for host in n1 n2 n3; do signal STOP $host banff; done
-    ranks=$(for host in n1 n2 n3; do printf '%s:' $host && "$net/on" $host pgrep -x banff; done)
+    ranks=()
+    for host in n1 n2 n3; do
+        for rank in $("$net/on" $host pgrep -x banff); do ranks+=("$host:$rank"); done
+        signal STOP $host banff
+    done
     start "n2 n3" "$work/paused" --take-over
     wait_for "$limit" "a new checkpoint" reached "$work/paused" 40
-    for rank in $ranks; do "$net/on" "${rank%:*}" kill -CONT "${rank#*:}"; done
+    for rank in "${ranks[@]}"; do "$net/on" "${rank%:*}" kill -CONT "${rank#*:}"; done
     ended "the successor" $pid "$work/paused"
     [ $code = 0 ] || wrong "the successor: exit code $code"
     ended "the stale job" $old "$work/paused-old"
