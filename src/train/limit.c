@@ -20,7 +20,7 @@ extern char **environ;
 /* Until a checkpoint was written, it is taken to need a second and to be written at this speed. */
 #define FIRST_SAVE_SECONDS 1.0
 #define FIRST_BYTES_PER_SECOND 50e6
-#define SAVE_FACTOR 2.0
+#define SAVE_FACTOR 3.0 /* one may be under way in the background, one is to be written, and disks vary */
 
 static bnf_status not_a_duration(const char *text)
 {
@@ -185,14 +185,12 @@ void bnf_limit_saved(bnf_limit *limit, double seconds)
 {
     limit->save = limit->measured && limit->save > seconds ? limit->save : seconds; /* the first replaces the guess */
     limit->measured = true;
-    limit->saving += seconds;
 }
 
 bool bnf_limit_due(bnf_limit *limit, double now)
 {
-    double step = now - limit->look - limit->saving;
+    double step = now - limit->look;
     limit->step = step > limit->step ? step : limit->step;
     limit->look = now;
-    limit->saving = 0;
     return now + limit->step + SAVE_FACTOR * limit->save >= limit->end;
 }

@@ -14,8 +14,7 @@ bnf_status bnf_duration_parse(const char *text, double *seconds);
 typedef struct bnf_limit {
     double end;        /* when everything must be over; INFINITY: never */
     double look;       /* when the loop last looked */
-    double step, save; /* the longest so far: between two looks without checkpoints; of a checkpoint */
-    double saving;     /* in checkpoints since the last look */
+    double step, save; /* the longest so far: between two looks; of a checkpoint, in the background or not */
     bool measured;     /* a checkpoint was written; until then `save` is a guess */
     bool slurm;        /* it is SLURM's end */
 } bnf_limit;
@@ -31,8 +30,8 @@ bnf_status bnf_limit_start(bnf_limit *limit, const char *setting);
 void bnf_limit_loop(bnf_limit *limit, double now, int64_t bytes);
 /* A checkpoint took so long. */
 void bnf_limit_saved(bnf_limit *limit, double seconds);
-/* After a step: is it time? That is, would one more step as long as the longest yet, and then a checkpoint in twice
- * the time of the longest yet, not be over at the end? */
+/* After a step: is it time? That is, would one more step as long as the longest yet, and then a checkpoint in three
+ * times the time of the longest yet (one may be under way), not be over at the end? */
 bool bnf_limit_due(bnf_limit *limit, double now);
 
 /* Seconds until SLURM ends this job; INFINITY without SLURM, without a limit or when it cannot be known. Takes at most

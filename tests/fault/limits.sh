@@ -42,7 +42,7 @@ unset SLURM_JOB_ID SLURM_JOB_END_TIME
 
 checks "a limit that comes while it runs: the steps before it are done and kept"
 rm -rf "$work/run"
-refuse "limit" "stopped for the time limit after step " -- launch 2 1 "${train[@]}" --set train.steps=0 --time-limit 3
+refuse "limit" "stopped for the time limit after step " -- launch 2 1 "${train[@]}" --set train.steps=0 --time-limit 5
 [ "$code" = 75 ] || wrong "exit code $code"
 step=$(sed -n 's/.*stopped for the time limit after step \([0-9]*\);.*/\1/p' "$work/out" | head -n 1)
 if [ "${step:-0}" -lt 1 ] || [ ! -e "$(at "${step:-0}")" ]; then wrong "no checkpoint of step $step"; fi

@@ -63,7 +63,7 @@ static void test_durations(void **unused)
     bnf_error_clear();
 }
 
-/* One more step as long as the longest, and a checkpoint in twice the time of the longest, have to fit. */
+/* One more step as long as the longest, and a checkpoint in three times the time of the longest, have to fit. */
 static void test_margin(void **unused)
 {
     (void)unused;
@@ -75,12 +75,12 @@ static void test_margin(void **unused)
     bnf_limit_loop(&limit, t0 + 100, 0);
     assert_false(bnf_limit_due(&limit, t0 + 110)); /* a step of 10 */
     bnf_limit_saved(&limit, 50);
-    assert_false(bnf_limit_due(&limit, t0 + 165)); /* a step of 5 and a checkpoint of 50 */
+    assert_false(bnf_limit_due(&limit, t0 + 115)); /* a step of 5 */
     bnf_limit_saved(&limit, 20);
-    assert_false(bnf_limit_due(&limit, t0 + 190)); /* 10 + 2 * 50 = 110 */
-    for (int t = 195; t < 890; t += 5)
+    assert_false(bnf_limit_due(&limit, t0 + 120)); /* 10 + 3 * 50 = 160 */
+    for (int t = 125; t < 840; t += 5)
         assert_false(bnf_limit_due(&limit, t0 + t));
-    assert_true(bnf_limit_due(&limit, t0 + 890));
+    assert_true(bnf_limit_due(&limit, t0 + 840));
     assert_int_equal(bnf_limit_start(&limit, "none"), BNF_OK);
     bnf_limit_loop(&limit, t0, INT64_C(1) << 40);
     assert_false(bnf_limit_due(&limit, t0 + 1e12));
@@ -94,11 +94,11 @@ static void test_first_checkpoint_is_guessed(void **unused)
     double t0 = limit.look;
     bnf_limit_loop(&limit, t0, INT64_C(5000000000)); /* a second and 100 s at 50 MB/s */
     assert_false(bnf_limit_due(&limit, t0 + 1));
-    for (int t = 2; t < 797; t++)
+    for (int t = 2; t < 696; t++) /* 1 + 3 * 101 = 304 */
         assert_false(bnf_limit_due(&limit, t0 + t));
-    assert_true(bnf_limit_due(&limit, t0 + 798));
+    assert_true(bnf_limit_due(&limit, t0 + 696));
     bnf_limit_saved(&limit, 1); /* now it is known */
-    assert_false(bnf_limit_due(&limit, t0 + 800));
+    assert_false(bnf_limit_due(&limit, t0 + 697));
 }
 
 static double started(const char *setting)
