@@ -54,7 +54,7 @@ static bnf_status prepare(bench *b, bool profile)
     BNF_TRY(bnf_model_build(b->job, b->params, bnf_dataset_get_info(b->dataset), b->rows, d->leaves, true, &b->model));
     BNF_TRY(bnf_params_init(b->params, (uint64_t)b->job->seed));
     BNF_TRY(bnf_calloc((size_t)bnf_params_count(b->params) + 1, sizeof *b->owner, "owners", &b->owner));
-    BNF_TRY(bnf_owners_assign(b->params, bnf_comm_size(b->comm), b->owner));
+    BNF_TRY(bnf_owners_assign_shared(b->params, bnf_comm_size(b->comm), b->job->train.shared_above, b->owner));
     b->model.profile = profile;
     b->model.cuts = bnf_overlap_first_cuts(b->job, b->comm);
     BNF_TRY(bnf_model_plan(&b->model, b->job, b->comm, b->threads, b->owner));
