@@ -298,7 +298,7 @@ static void memory_is_divided(void **state)
     int64_t was = bnf_mem_live_bytes(), bytes[2];
     static double slice[E * E], out[E * E];
     for (int i = 0; i < E * E; i++)
-        slice[i] = sin(i * i % 1013);
+        slice[i] = sin((double)(i % 1013) * 1.7);
     for (int k = 0; k < 2; k++) {
         shared x;
         make(&x, &config, BNF_F64, (shape){E, E}, k ? world : NULL, BNF_PRODUCT_TILES, 1);
