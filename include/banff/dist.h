@@ -94,9 +94,12 @@ int bnf_updater_arrays(const bnf_updater *updater, int param);
  * rank. Not collective. */
 void bnf_updater_array_info(const bnf_updater *updater, int param, int array, const char **name, bnf_dtype *dtype,
                             int64_t *count);
-/* The rank that holds a parameter's arrays (rank 0 those of a state, whose value every rank has). Not collective. */
+/* The rank that holds a parameter's arrays; rank 0 for a state, whose value every rank has, and for what all ranks own
+ * together, which rank 0 gets by bnf_updater_gather. Not collective. */
 int bnf_updater_owner(const bnf_updater *updater, int param);
-/* The array [count] on that rank. Borrowed, until the next update or the next call for this parameter. Not
+/* Whether all ranks own it together: its arrays can be gathered and put on every rank. Not collective. */
+bool bnf_updater_shared(const bnf_updater *updater, int param);
+/* The array [count] on that rank, unless all ranks own it together. Borrowed, until the next update or the next call for this parameter. Not
  * collective. */
 const void *bnf_updater_own(bnf_updater *updater, int param, int array);
 /* Brings the array to rank 0: data[count] there, may be NULL elsewhere. */

@@ -541,12 +541,17 @@ static void *array_of(bnf_updater *u, int param, int array)
 
 int bnf_updater_owner(const bnf_updater *updater, int param)
 {
-    return trainable(updater, param) ? updater->owner[param] : 0;
+    return trainable(updater, param) && !updater->shared[param] ? updater->owner[param] : 0;
+}
+
+bool bnf_updater_shared(const bnf_updater *updater, int param)
+{
+    return updater->shared[param] != NULL;
 }
 
 const void *bnf_updater_own(bnf_updater *updater, int param, int array)
 {
-    BNF_ASSERT(bnf_updater_owner(updater, param) == updater->rank);
+    BNF_ASSERT(bnf_updater_owner(updater, param) == updater->rank && !updater->shared[param]);
     return array_of(updater, param, array);
 }
 

@@ -88,15 +88,37 @@ static bnf_status list_items(bnf_saver *v)
     return BNF_OK;
 }
 
-static void copy_items(bnf_saver *v)
+static void *copy_of(bnf_saver *v, int param, int array)
+{
+    for (int k = 0; k < v->n_items; k++)
+        if (v->items[k].param == param && v->items[k].array == array)
+            return v->items[k].copy;
+    return NULL; /* another rank's */
+}
+
+/* What all ranks own together comes to rank 0. */
+static bnf_status gather_items(bnf_saver *v)
+{
+    bnf_updater *updater = v->state.updater;
+    for (int i = 0; i < v->n_params; i++)
+        for (int a = bnf_state_first_array(v->state.params, i);
+             bnf_updater_shared(updater, i) && a < bnf_updater_arrays(updater, i); a++)
+            BNF_TRY(bnf_updater_gather(updater, i, a, copy_of(v, i, a)));
+    return BNF_OK;
+}
+
+static bnf_status copy_items(bnf_saver *v)
 {
     for (int k = 0; k < v->n_items; k++) {
         const item *it = &v->items[k];
+        if (it->array >= 0 && bnf_updater_shared(v->state.updater, it->param))
+            continue;
         const void *from = it->array < 0 ? bnf_params_value(v->state.params, it->param)
                                          : bnf_updater_own(v->state.updater, it->param, it->array);
         memcpy(it->copy, from, (size_t)it->bytes);
     }
     memcpy(v->sums, v->state.sums, (size_t)v->state.n_sums * sizeof *v->sums);
+    return gather_items(v);
 }
 
 static void name_of(const bnf_saver *v, const item *it, char *name, size_t size)
@@ -242,8 +264,8 @@ static bnf_status save(bnf_saver *v, int64_t step)
     BNF_TRY(finish(v));
     v->begun = bnf_clock_seconds();
     v->step = step;
+    BNF_TRY(bnf_comm_agree(v->state.comm, copy_items(v)));
     v->phase = PARTS;
-    copy_items(v);
     bnf_worker_ask(v->worker, write_part, v);
     return v->state.job->run.checkpoint_background ? BNF_OK : finish(v);
 }

@@ -148,7 +148,8 @@ static bnf_status read_param(bnf_params *params, bnf_ckpt_reader *reader, int i)
  * broadcasts. */
 static bnf_status read_mine(const bnf_state *state, bnf_ckpt_reader *reader, int i, void *buffer)
 {
-    bool mine = bnf_updater_owner(state->updater, i) == bnf_comm_rank(state->comm);
+    bool mine = bnf_updater_owner(state->updater, i) == bnf_comm_rank(state->comm) ||
+                bnf_updater_shared(state->updater, i); /* every rank takes its slice */
     int first = bnf_state_first_array(state->params, i);
     if (!bnf_params_info(state->params, i)->trainable || (mine && first > 0))
         BNF_TRY(read_param(state->params, reader, i));
