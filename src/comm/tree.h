@@ -29,7 +29,10 @@ static inline int32_t bnf_tree_split(int32_t lo, int32_t hi)
  *   nodes[BNF_TREE_MAX_COVER] [out]; returns how many there are (0 for an empty range). */
 int bnf_tree_cover(int32_t leaves, int32_t lo, int32_t hi, bnf_tree_node *nodes);
 
-/* The range of leaves of a rank: lo = floor(rank * leaves / ranks), hi = lo of the next. */
+/* The range of leaves of a rank. No rank has more than ceil(leaves / ranks), which is what a step's time depends
+ * on; within this limit ranges end at numbers with many trailing zeros, so that they are covered by few nodes and
+ * few values have to be sent: 16 leaves on 5 ranks are 4 4 4 2 2, one node each, not 3 3 3 3 4. With fewer leaves
+ * than ranks, which is no case for sums, some ranges are empty. */
 void bnf_tree_range(int32_t leaves, int ranks, int rank, int32_t *lo, int32_t *hi);
 
 /* a[n] += b[n] for BNF_F32 or BNF_F64; the arrays do not overlap. One rounding per element, in any vector width. */

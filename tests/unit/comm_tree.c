@@ -66,24 +66,48 @@ static void test_large_cover_fits(void **unused)
     assert_true(bnf_tree_cover(INT32_MAX, 1, INT32_MAX - 1, nodes) <= BNF_TREE_MAX_COVER);
 }
 
+/* Nodes that cover ranges with the given ends. */
+static int count_nodes(int32_t leaves, int ranks, const int32_t *end)
+{
+    bnf_tree_node nodes[BNF_TREE_MAX_COVER];
+    int n = 0;
+    for (int r = 0; r < ranks; r++)
+        n += bnf_tree_cover(leaves, r == 0 ? 0 : end[r - 1], end[r], nodes);
+    return n;
+}
+
+/* Ranges follow each other, none is empty, and none is larger than it has to be; they need fewer nodes than an
+ * even cut. */
 static void test_ranges(void **unused)
 {
     (void)unused;
+    int chosen = 0, even = 0;
     for (int ranks = 1; ranks <= 20; ranks++) {
-        for (int32_t leaves = ranks; leaves <= 40; leaves++) {
-            int32_t lo, hi, end = 0;
+        for (int32_t leaves = ranks; leaves <= 80; leaves++) {
+            int32_t lo, hi, end = 0, ends[20], even_ends[20];
             for (int r = 0; r < ranks; r++) {
                 bnf_tree_range(leaves, ranks, r, &lo, &hi);
                 assert_int_equal(lo, end);
-                assert_true(hi - lo == leaves / ranks || hi - lo == (leaves + ranks - 1) / ranks);
-                end = hi;
+                assert_in_range(hi - lo, 1, (leaves + ranks - 1) / ranks);
+                end = ends[r] = hi;
+                even_ends[r] = (r + 1) * leaves / ranks;
             }
             assert_int_equal(end, leaves);
+            chosen += count_nodes(leaves, ranks, ends);
+            even += count_nodes(leaves, ranks, even_ends);
         }
     }
+    assert_true(chosen < even * 8 / 10);
+    static const int32_t five[] = {4, 8, 12, 14, 16};
     int32_t lo, hi;
+    for (int r = 0; r < 5; r++) {
+        bnf_tree_range(16, 5, r, &lo, &hi);
+        assert_int_equal(hi, five[r]);
+    }
     bnf_tree_range(INT32_MAX, 1 << 20, (1 << 20) - 1, &lo, &hi);
     assert_int_equal(hi, INT32_MAX);
+    bnf_tree_range(2, 3, 0, &lo, &hi);
+    assert_true(lo == 0 && hi == 0);
 }
 
 static void test_add(void **unused)
