@@ -201,17 +201,6 @@ bnf_status bnf_flow_spread_create(const bnf_comm *comm, const bnf_flow_config *c
     return BNF_OK;
 }
 
-void bnf_flow_destroy(bnf_flow *flow)
-{
-    if (flow == NULL)
-        return;
-    BNF_ASSERT(!flow->active);
-    bnf_flow_plan_release(&flow->regular);
-    bnf_flow_plan_release(&flow->last);
-    bnf_free(flow->memory);
-    bnf_free(flow);
-}
-
 /* ---- moving on ------------------------------------------------------------------------------------------------- */
 
 static bnf_flow_type type_of(const bnf_flow *flow, bnf_piece piece)
@@ -349,6 +338,31 @@ static void join_board(bnf_flow *flow)
     while (*at != NULL)
         at = &(*at)->next;
     *at = flow;
+}
+
+/* Under way only after an error, of this flow or another. */
+static void abandon(bnf_flow *flow)
+{
+    for (int i = 0; i < BNF_FLOW_SLOTS; i++) {
+        const slot *s = &flow->slots[i];
+        for (int32_t k = 0; s->chunk >= 0 && k < s->plan->n_recvs; k++)
+            bnf_comm_abandon(&s->recvs[k]);
+        for (int32_t k = 0; s->chunk >= 0 && k < s->sent; k++)
+            bnf_comm_abandon(&s->sends[k]);
+    }
+    if (flow->active)
+        leave_board(flow);
+}
+
+void bnf_flow_destroy(bnf_flow *flow)
+{
+    if (flow == NULL)
+        return;
+    abandon(flow);
+    bnf_flow_plan_release(&flow->regular);
+    bnf_flow_plan_release(&flow->last);
+    bnf_free(flow->memory);
+    bnf_free(flow);
 }
 
 bnf_status bnf_flow_start(bnf_flow *flow)

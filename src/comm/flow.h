@@ -1,12 +1,15 @@
 /* comm/flow.h - sums to owners and values from owners that travel while the caller computes.
  *
  * A flow is a collective data movement over a communicator whose memory and messages are planned once and which is
- * then started, polled and waited for once per step. The result is that of bnf_tree_reduce_to_owners and
- * bnf_tree_broadcast_from_owners (comm/tree.h), bit for bit, whatever the algorithm and the number of ranks.
+ * then started, polled and waited for once per step. A sum is the value of the root of the tree of leaves
+ * (comm/tree.h), bit for bit, whatever the algorithm and the number of ranks. Who sends what to whom is in
+ * comm/schedule.h.
  *
- * Several flows of one communicator may be under way at once; every rank creates and starts them in the same order.
- * Between start and the end, the arrays of the flow belong to it. Nothing is allocated after creation. One thread at a
- * time may call these functions on the flows of one communicator. */
+ * Several flows of one communicator may be under way at once; every rank creates and starts them in the same
+ * order, and waits in any. Between start and the end, the arrays of the flow belong to it. Nothing is allocated
+ * after creation. One thread at a time may call these functions on the flows of one communicator. At most 4000
+ * flows of a communicator exist at a time. After an error the communicator is of no further use, and flows are
+ * only destroyed. */
 #ifndef BNF_COMM_FLOW_H
 #define BNF_COMM_FLOW_H
 
@@ -58,7 +61,7 @@ bnf_status bnf_flow_start(bnf_flow *flow);
  * started counts as done. */
 bnf_status bnf_flow_poll(bnf_flow *flow, bool *done);
 
-/* Waits for the end. */
+/* Waits for the end; meanwhile all flows of the communicator that are under way move on. */
 bnf_status bnf_flow_wait(bnf_flow *flow);
 
 /* Bytes that this rank sends per start, and messages. */

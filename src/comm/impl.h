@@ -12,7 +12,6 @@
 enum {
     BNF_TAG_EXCHANGE = BNF_COMM_MAX_TAG + 1,
     BNF_TAG_GATHER,
-    BNF_TAG_TREE,
     BNF_TAG_FLOW, /* and all above */
 };
 
@@ -22,9 +21,7 @@ typedef struct bnf_tree_space {
     int32_t leaves;       /* of the covers below; 0: none yet */
     int32_t *first;       /* [size + 1] index in nodes of the first one of a rank */
     bnf_tree_node *nodes; /* [first[size]] covers of all ranks */
-    const void **value;   /* [first[size]] */
-    bnf_comm_request *requests;
-    int64_t request_capacity;
+    void **value;         /* [first[size]] */
     void *buffer;
     int64_t buffer_bytes;
 } bnf_tree_space;
@@ -57,6 +54,9 @@ typedef struct bnf_comm_span {
 } bnf_comm_span;
 bnf_status bnf_comm_span_make(const bnf_comm *comm, int64_t bytes, bnf_comm_span *span);
 void bnf_comm_span_free(bnf_comm_span *span);
+
+/* Lets go of a message of a communicator that has failed: nothing is to arrive any more. Requests that are done count. */
+void bnf_comm_abandon(bnf_comm_request *request);
 
 /* Whether MPI's int arguments can count so many bytes. */
 bool bnf_comm_fits(int64_t bytes);

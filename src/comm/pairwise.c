@@ -152,3 +152,14 @@ bnf_status bnf_comm_test(bnf_comm_request *request, bool *done)
     }
     return finished(request, result, &status, "MPI_Test");
 }
+
+void bnf_comm_abandon(bnf_comm_request *request)
+{
+    if (!request->active)
+        return;
+    MPI_Request mpi = load_request(request);
+    if (request->expected >= 0)
+        MPI_Cancel(&mpi);
+    MPI_Request_free(&mpi);
+    request->active = false;
+}

@@ -54,22 +54,9 @@ void bnf_tree_add_bf16(float *a, const float *b, int64_t n);
 bnf_status bnf_tree_allreduce(const bnf_comm *comm, int32_t leaves, bnf_dtype dtype, const void *const *partials,
                               int64_t n, void *out);
 
-/* The root's value, each element on the rank that owns it.
- *   partials[k][n]       [in] as above
- *   owner_offset[size+1] [in] rank r owns elements [owner_offset[r], owner_offset[r+1]); starts at 0, ends at n,
- *                        the same on every rank; a rank may own none
- *   out[own elements]    [out] does not overlap the partials
- * Every rank sends every owner only that owner's part of each partial. Works in pieces, so that the memory beside
- * partials and out stays below BNF_TREE_PIECE_BYTES times the number of nodes in all covers. Collective.
- * Bit-identical for any number of ranks and any owners. Errors: BNF_ERR_MEMORY (agreed on by all ranks),
- * BNF_ERR_COMM. */
-bnf_status bnf_tree_reduce_to_owners(const bnf_comm *comm, int32_t leaves, bnf_dtype dtype, const void *const *partials,
-                                     int64_t n, const int64_t *owner_offset, void *out);
-
-#define BNF_TREE_PIECE_BYTES (INT64_C(1) << 18)
-
-/* The opposite direction: value[n] is right on its owners' elements and becomes so everywhere. Collective.
- *   value[n] [in,out] */
+/* value[n] is right on its owners' elements and becomes so everywhere: rank r owns [owner_offset[r],
+ * owner_offset[r+1]), which starts at 0 and ends at n. For once; what is repeated, and sums to owners, are flows
+ * (comm/flow.h). Collective. value[n] [in,out] */
 bnf_status bnf_tree_broadcast_from_owners(const bnf_comm *comm, bnf_dtype dtype, const int64_t *owner_offset,
                                           void *value);
 
