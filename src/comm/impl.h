@@ -55,7 +55,8 @@ typedef struct bnf_comm_span {
 bnf_status bnf_comm_span_make(const bnf_comm *comm, int64_t bytes, bnf_comm_span *span);
 void bnf_comm_span_free(bnf_comm_span *span);
 
-/* Lets go of a message of a communicator that has failed: nothing is to arrive any more. Requests that are done count. */
+/* Lets go of a message of a communicator that has failed: nothing is to arrive any more. Requests that are done
+ * count. */
 void bnf_comm_abandon(bnf_comm_request *request);
 
 /* Whether MPI's int arguments can count so many bytes. */
