@@ -41,7 +41,8 @@ typedef struct bnf_lip {
     bool
         /* convolutions: the published reshaped-kernel factor, which is not a bound; for comparison only */
         published_factor;
-    bool direct; /* Bjorck steps as written rather than through one eigendecomposition (reference) */
+    bool direct; /* Bjorck steps as written rather than through one eigendecomposition (reference); of one owner: what
+                    all ranks own together is always computed as written */
 } bnf_lip;
 
 bnf_lip bnf_lip_default(bnf_lip_kind kind);

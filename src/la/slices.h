@@ -1,8 +1,8 @@
 /* la/slices.h - a matrix that ranks hold by slices of its elements, to and from a block-cyclic one.
  *
- * Rank r holds elements [offset[r], offset[r+1]) of the row-major matrix. Every element goes straight from the rank that
- * has it to the rank that wants it; nobody holds more than its own parts. Collective over the grid's communicator;
- * nothing is allocated after creation. */
+ * Rank r holds elements [offset[r], offset[r+1]) of the row-major matrix. Every element goes straight from the rank
+ * that has it to the rank that wants it; nobody holds more than its own parts. Collective over the grid's
+ * communicator; nothing is allocated after creation. */
 #ifndef BNF_LA_SLICES_H
 #define BNF_LA_SLICES_H
 

@@ -108,8 +108,8 @@ static double *tile_at(const bnf_blockcyclic *m, int64_t i, int64_t j)
 
 /* ---- products ---------------------------------------------------------------------------------------------------- */
 
-/* A factor: tile (o, k) is stored as tile (o, k) of m, or as (k, o) where the outer extent is that of m's columns. It is
- * wanted on process row o mod P (left factor) or process column o mod Q (right factor). */
+/* A factor: tile (o, k) is stored as tile (o, k) of m, or as (k, o) where the outer extent is that of m's columns. It
+ * is wanted on process row o mod P (left factor) or process column o mod Q (right factor). */
 typedef struct factor {
     const bnf_blockcyclic *m;
     bool outer_rows, left;

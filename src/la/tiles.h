@@ -1,10 +1,10 @@
 /* la/tiles.h - what weight constraints need of block-cyclic matrices, with the same bits on any number of ranks.
  *
  * PBLAS sums in an order that follows the shape of the grid. Here the unit is the tile, a block of block x block
- * elements that lies whole on one process: a product's tile is the sum over k of products of two tiles, k ascending, one
- * call of a single-threaded BLAS per term, and other sums add per-tile sums in the order of tiles. So who holds a tile
- * does not matter, and neither does the number of threads. The price is panels of tiles that are sent to a process row or
- * column by own code; docs/decisions/0010-shared-parameters.md has the measurement against PBLAS.
+ * elements that lies whole on one process: a product's tile is the sum over k of products of two tiles, k ascending,
+ * one call of a single-threaded BLAS per term, and other sums add per-tile sums in the order of tiles. So who holds a
+ * tile does not matter, and neither does the number of threads. The price is panels of tiles that are sent to a
+ * process row or column by own code; docs/decisions/0010-shared-parameters.md has the measurement against PBLAS.
  *
  * All functions are collective over the grid's communicator unless they say that they are local; nothing is allocated
  * after bnf_tiles_create. Matrices of one call have the grid and the block of the workspace (asserted). */
@@ -26,7 +26,8 @@ bnf_status bnf_tiles_create(const bnf_grid *grid, int64_t extent, int64_t block,
                             bnf_tiles **t);
 void bnf_tiles_destroy(bnf_tiles *t); /* NULL is legal; local */
 
-/* c = alpha op(a) op(b) + beta c, op the transpose where ta or tb; c is not read when beta is 0. Errors: BNF_ERR_COMM. */
+/* c = alpha op(a) op(b) + beta c, op the transpose where ta or tb; c is not read when beta is 0. Errors: BNF_ERR_COMM.
+ * */
 bnf_status bnf_tiles_product(bnf_tiles *t, bool ta, bool tb, double alpha, const bnf_blockcyclic *a,
                              const bnf_blockcyclic *b, double beta, bnf_blockcyclic *c);
 

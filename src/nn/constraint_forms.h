@@ -1,5 +1,5 @@
-/* nn/constraint_forms.h - private: what the constraints of nn/constraint.h and nn/constraint_shared.h have in common, and
- * the two ways in which a single owner computes spectral normalisation with Bjorck steps. */
+/* nn/constraint_forms.h - private: what the constraints of nn/constraint.h and nn/constraint_shared.h have in common,
+ * and the two ways in which a single owner computes spectral normalisation with Bjorck steps. */
 #ifndef BNF_NN_CONSTRAINT_FORMS_H
 #define BNF_NN_CONSTRAINT_FORMS_H
 

@@ -1,17 +1,18 @@
-/* nn/constraint_shared.h - the constraint of nn/constraint.h for a matrix that all ranks of a communicator own together:
- * each holds a slice of the elements, the work is done block-cyclically in f64 (la/tiles.h).
+/* nn/constraint_shared.h - the constraint of nn/constraint.h for a matrix that all ranks of a communicator own
+ * together: each holds a slice of the elements, the work is done block-cyclically in f64 (la/tiles.h).
  *
- * Collective: all ranks make every call, and all get the same status. With BNF_PRODUCT_TILES the result has the same bits
- * on any number of ranks and threads. It differs from the single owner's by rounding only. With u = 2^-53, n the sum of
- * the extents, k Bjorck steps of beta b, and results of norm 1: each step commits at most 8 n u, and carries what came
- * before on with a factor of at most 1 + b, the largest slope of x -> (1 + b) x - b x^3 on [0, 1]; so two such results
- * in f64 are within 16 n u (k + 1) (1 + b)^k of each other, relative to their norms. The same bound holds for gradients,
- * as the derivative's norm is that slope, relative to the norm of the incoming gradient divided by sigma (or by the
- * smallest norm of the Frobenius kinds). On f32 the rounding of the single owner's own f32 products comes on top.
+ * Collective: all ranks make every call, and all get the same status. With BNF_PRODUCT_TILES the result has the same
+ * bits on any number of ranks and threads. It differs from the single owner's by rounding only. With u = 2^-53, n the
+ * sum of the extents, k Bjorck steps of beta b, and results of norm 1: each step commits at most 8 n u, and carries
+ * what came before on with a factor of at most 1 + b, the largest slope of x -> (1 + b) x - b x^3 on [0, 1]; so two
+ * such results in f64 are within 16 n u (k + 1) (1 + b)^k of each other, relative to their norms. The same bound holds
+ * for gradients, as the derivative's norm is that slope, relative to the norm of the incoming gradient divided by
+ * sigma (or by the smallest norm of the Frobenius kinds). On f32 the rounding of the single owner's own f32 products
+ * comes on top.
  *
  * The Bjorck steps are the products as written (bnf_bjorck_form chooses how a single owner computes; it has no meaning
- * here): the eigendecomposition has no order of sums that is free of the grid. Iterates are kept, Gram matrices computed
- * again on the way back, as memory is why a matrix is shared: (k + 5) 8 rows cols / ranks bytes. */
+ * here): the eigendecomposition has no order of sums that is free of the grid. Iterates are kept, Gram matrices
+ * computed again on the way back, as memory is why a matrix is shared: (k + 5) 8 rows cols / ranks bytes. */
 #ifndef BNF_NN_CONSTRAINT_SHARED_H
 #define BNF_NN_CONSTRAINT_SHARED_H
 

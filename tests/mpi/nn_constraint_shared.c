@@ -1,5 +1,5 @@
-/* The constraint of a matrix that all ranks own: against the single owner's to the tolerance of constraint_shared.h, the
- * same bits as on a grid of one process, its derivative against finite differences, its state, its failures. */
+/* The constraint of a matrix that all ranks own: against the single owner's to the tolerance of constraint_shared.h,
+ * the same bits as on a grid of one process, its derivative against finite differences, its state, its failures. */
 #include "../unit/la_support.h"
 
 #include "la/vec.h"
