@@ -180,7 +180,7 @@ node_processes() {
     local file pid parent
     cat "$slurm/$1.pid"
     for file in /proc/[0-9]*/environ; do
-        tr '\0' '\n' <"$file" 2>/dev/null | grep -qx "SLURMD_NODENAME=$1" || continue
+        grep -qszx "SLURMD_NODENAME=$1" "$file" && grep -qszxF "SLURM_CONF=$SLURM_CONF" "$file" || continue
         pid=${file//[!0-9]/}
         echo "$pid"
         parent=$(awk '{ print $4 }' "/proc/$pid/stat" 2>/dev/null) || continue
