@@ -4,7 +4,7 @@
 # shellcheck disable=SC1091
 . "$2/tests/training.sh"
 
-steps=400
+steps=240
 thorough || steps=100
 succeed "synth" "$banff" synth shapes --out "$work/d.h5" --train 200 --test 40 --size 16x16
 cat >"$work/c.yaml" <<YAML
