@@ -143,6 +143,8 @@ static inline void start(training *t, const bnf_comm *comm, int threads, int shi
 
 static inline void end(training *t)
 {
+    if (t->updater)
+        OK(bnf_updater_settle(t->updater));
     bnf_updater_destroy(t->updater);
     bnf_rule_release(&t->rule);
     bnf_plan_destroy(t->plan);
@@ -164,6 +166,8 @@ static inline bnf_update_stats one_step(training *t, int64_t step)
 
 static inline void assert_same_values(training *a, training *b, const char *when)
 {
+    OK(bnf_updater_settle(a->updater));
+    OK(bnf_updater_settle(b->updater));
     for (int i = 0; i < bnf_params_count(a->params); i++) {
         const bnf_param_info *info = bnf_params_info(a->params, i);
         if (memcmp(bnf_params_value(a->params, i), bnf_params_value(b->params, i), bnf_desc_bytes(&info->desc)) != 0)

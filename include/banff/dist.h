@@ -59,7 +59,7 @@ typedef enum bnf_dist_progress {
 typedef struct bnf_dist_config {
     int progress;        /* bnf_dist_progress */
     int algorithm;       /* 0: by ranks and size; 1: direct to owners; 2: halving along the tree */
-    int64_t bucket;      /* bytes that travel as one */
+    int64_t bucket;      /* bytes that travel as one; 0: by ranks and algorithm */
     double poll_seconds; /* at least so long between two looks at messages */
 } bnf_dist_config;
 bnf_dist_config bnf_dist_config_default(void);
@@ -77,6 +77,11 @@ void bnf_updater_destroy(bnf_updater *updater);
  * that. To be called between steps, with the plan of the steps before still alive or gone. Collective. Errors:
  * BNF_ERR_MEMORY, BNF_ERR_UNSUPPORTED (BNF_DIST_THREAD where MPI was started without threads). */
 bnf_status bnf_updater_attach(bnf_updater *updater, bnf_plan *plan, const bnf_dist_config *config);
+
+/* Waits for new values that are still on their way: with policies other than blocking, a step leaves them travelling,
+ * and the next run of the attached plan waits for each when it is read. To be called before anything else looks at the
+ * parameters. Collective. Errors: those of the last step. */
+bnf_status bnf_updater_settle(bnf_updater *updater);
 
 /* After a run of the attached plan that failed or whose gradients are not wanted, instead of a step: ends what the
  * run has started. */

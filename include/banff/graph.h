@@ -136,7 +136,8 @@ typedef struct bnf_plan_config {
     bool hold_states; /* states take their new values at bnf_plan_commit, not at the end of a run */
     uint64_t seed;    /* of random operations */
     int cuts; /* at most so many further segment ends in the backward pass, so that gradients of upper layers are final
-                 before those of lower ones are computed; costs memory for activations of all leaves, changes no bit */
+                 before those of lower ones are computed, and if there are any, one in the forward pass, so that upper
+                 layers' weights may arrive late; costs memory for activations of all leaves, changes no bit */
     bool bf16_sums; /* f32 only: gradients are rounded to bfloat16 before every addition over leaves; other bits, the
                        same for any number of ranks and threads */
 } bnf_plan_config;
@@ -186,6 +187,8 @@ typedef struct bnf_plan_hooks {
     void *self;
     /* Group g is final and in plain layout; it stays so until the next run. An error ends the run. */
     bnf_status (*ready)(void *self, int g);
+    /* Segment s is about to run: parameters that it reads (bnf_plan_first_read) must be there. */
+    bnf_status (*need)(void *self, int s);
     void (*poll)(void *self); /* often: between any two operations of this thread */
     /* Outside of runs, and in runs around the plan's own collective calls, nobody else may send: begins with the end of
      * a run, ends with the beginning of the next. */
@@ -193,6 +196,8 @@ typedef struct bnf_plan_hooks {
 } bnf_plan_hooks;
 /* hooks: copied; NULL takes them away. */
 void bnf_plan_set_hooks(bnf_plan *plan, const bnf_plan_hooks *hooks);
+/* The first segment that reads a parameter; above all segments if none does. */
+int bnf_plan_first_read(const bnf_plan *plan, int param);
 /* Brings group g into plain layout if kernels left it packed, and describes it. Borrowed until the next run. */
 const bnf_grad_group *bnf_plan_grad_group(bnf_plan *plan, int g);
 

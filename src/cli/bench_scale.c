@@ -63,12 +63,13 @@ static void group_owners(const bnf_params *params, const bnf_grad_group *group, 
         offset[r + 1] += offset[r];
 }
 
-/* Cuts a group into buckets of the configured size, as src/dist/pipeline.c does. offset[ranks + 1] is the group's; offsets:
- * [buckets][ranks + 1], filled from bucket load->n_buckets on. */
+/* A group as one flow, as src/dist/pipeline.c makes it, or with dist.bucket as flows of that size. offset[ranks + 1] is the
+ * group's; offsets: [buckets][ranks + 1], filled from bucket load->n_buckets on. */
 static bnf_status add_buckets(bnf_scale_load *load, int64_t bucket_bytes, double ready, int ranks,
                               const int64_t *offset, int64_t *offsets)
 {
-    int64_t size = bucket_bytes / (int64_t)sizeof(float), n = (offset[ranks] + size - 1) / size;
+    int64_t all = offset[ranks], size = bucket_bytes > 0 ? bucket_bytes / (int64_t)sizeof(float) : all;
+    int64_t n = all > 0 ? (all + size - 1) / size : 0;
     for (int64_t i = 0; i < n; i++) {
         if (load->n_buckets == BNF_SCALE_MAX_BUCKETS)
             return bnf_fail(BNF_ERR_CONFIG, "more than %d buckets: raise dist.bucket", BNF_SCALE_MAX_BUCKETS);

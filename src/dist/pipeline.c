@@ -15,16 +15,11 @@
 
 typedef struct item {
     bnf_flow *flow;
-    bool active;
+    bool active, started; /* started: since the sums were last collected */
+    float *own;           /* of a group: this rank's sums */
+    int64_t lo;           /* element of the group at which they begin */
+    int first, n_slices;  /* of a group: items of parameters that all ranks own together */
 } item;
-
-/* Items [first, first + n) carry the sums of a group. */
-typedef struct load {
-    int first, n;
-    bool started;
-    float *own; /* this rank's sums */
-    int64_t lo; /* element of the group at which they begin */
-} load;
 
 struct bnf_pipeline {
     bnf_comm *comm; /* of its own: nobody else's messages are mistaken for these */
@@ -32,11 +27,13 @@ struct bnf_pipeline {
     bnf_plan *plan;
     bnf_shared *const *shared; /* [parameters] NULL where one rank owns */
     bnf_dist_config config;
-    item *items; /* buckets of group 0, 1, ..., then spreads */
-    int n_items, first_spread, n_active;
+    item *items; /* groups, parameters that all ranks own together, parcels */
+    int n_items, n_groups, first_parcel, n_active;
     int *active; /* [n_items] items under way, in the order of their start */
-    load *loads;
-    int n_groups;
+    const bnf_parcel *parcels;
+    int n_parcels, n_sent, n_arrived;
+    bnf_pipeline_arrived arrived;
+    void *self; /* of arrived */
     float *sums;
     bnf_status status; /* first failure of a poll */
     char message[512];
@@ -48,25 +45,7 @@ struct bnf_pipeline {
     bool threaded, held, quit;
 };
 
-static int64_t clamp(int64_t x, int64_t lo, int64_t hi)
-{
-    return x < lo ? lo : x > hi ? hi : x;
-}
-
-/* Slices of group g of about so many elements, the same on every rank. */
-static int64_t bucket_elements(const bnf_pipeline *p)
-{
-    int64_t n = p->config.bucket / (int64_t)sizeof(float) / 16 * 16;
-    return n < 16 ? 16 : n;
-}
-
-/* Elements of group g that have one owner; parameters behind them, which all ranks own together. */
-static int64_t owned_elements(const bnf_pipeline *p, int g)
-{
-    return bnf_plan_grad_layout(p->plan, g)->owner_offset[p->ranks];
-}
-
-static int shared_params(const bnf_pipeline *p, int g)
+static int count_slices(const bnf_pipeline *p, int g)
 {
     const bnf_grad_group *group = bnf_plan_grad_layout(p->plan, g);
     int n = 0;
@@ -75,79 +54,56 @@ static int shared_params(const bnf_pipeline *p, int g)
     return n;
 }
 
-static int count_items(const bnf_pipeline *p, int n_spreads)
-{
-    int64_t n = n_spreads, unit = bucket_elements(p);
-    for (int g = 0; g < p->n_groups; g++)
-        n += (owned_elements(p, g) + unit - 1) / unit + shared_params(p, g);
-    return (int)n;
-}
-
-/* The flow of elements [lo, hi) of a group. */
-static bnf_status make_bucket(bnf_pipeline *p, const bnf_grad_group *group, const load *t, int64_t lo, int64_t hi,
-                              int64_t *offset, bnf_flow **flow)
+/* The flow of elements of a group from `at` on, as many as the owners have. */
+static bnf_status make_sums(bnf_pipeline *p, const bnf_grad_group *group, int64_t at, const int64_t *offset, float *out,
+                            bnf_flow **flow)
 {
     const void *partials[BNF_TREE_MAX_COVER];
-    bnf_flow_config c = {(bnf_flow_algorithm)p->config.algorithm, bnf_plan_bf16_sums(p->plan)};
-    for (int i = 0; i < group->n_partials; i++)
-        partials[i] = (const float *)group->partial[i] + lo;
-    for (int r = 0; r <= p->ranks; r++)
-        offset[r] = clamp(group->owner_offset[r], lo, hi) - lo;
-    return bnf_flow_reduce_create(p->comm, &c, p->leaves, BNF_F32, partials, hi - lo, offset,
-                                  t->own + (lo + offset[p->rank] - t->lo), flow);
-}
-
-/* The flow of a parameter that all ranks own together, whose gradient begins at element `at` of the group. */
-static bnf_status make_slices(bnf_pipeline *p, const bnf_grad_group *group, bnf_shared *shared, int64_t at,
-                              bnf_flow **flow)
-{
-    const void *partials[BNF_TREE_MAX_COVER];
-    bnf_flow_config c = {(bnf_flow_algorithm)p->config.algorithm, bnf_plan_bf16_sums(p->plan)};
-    const int64_t *offset = bnf_shared_offset(shared);
+    bnf_flow_config c = {(bnf_flow_algorithm)p->config.algorithm, bnf_plan_bf16_sums(p->plan), p->config.bucket};
     for (int i = 0; i < group->n_partials; i++)
         partials[i] = (const float *)group->partial[i] + at;
-    return bnf_flow_reduce_create(p->comm, &c, p->leaves, BNF_F32, partials, offset[p->ranks], offset,
-                                  bnf_shared_reduced(shared), flow);
+    return bnf_flow_reduce_create(p->comm, &c, p->leaves, BNF_F32, partials, offset[p->ranks], offset, out, flow);
 }
 
-static bnf_status make_items(bnf_pipeline *p, const bnf_pipeline_spread *spreads, int n_spreads, int64_t *offset)
+/* What has one owner stands in front in a group, what all own together behind. */
+static bnf_status make_items(bnf_pipeline *p)
 {
-    int64_t unit = bucket_elements(p);
     float *own = p->sums;
+    p->n_items = p->n_groups;
     for (int g = 0; g < p->n_groups; g++) {
         const bnf_grad_group *group = bnf_plan_grad_layout(p->plan, g);
-        load *t = &p->loads[g];
-        *t = (load){.first = p->n_items, .own = own, .lo = group->owner_offset[p->rank]};
-        own += group->owner_offset[p->rank + 1] - t->lo;
-        int64_t n = owned_elements(p, g);
-        for (int64_t lo = 0; lo < n; lo += unit, t->n++)
-            BNF_TRY(make_bucket(p, group, t, lo, lo + unit < n ? lo + unit : n, offset, &p->items[p->n_items++].flow));
-        for (int i = 0; i < group->n_params; i++)
-            if (p->shared[group->params[i]]) {
-                BNF_TRY(
-                    make_slices(p, group, p->shared[group->params[i]], group->offset[i], &p->items[p->n_items++].flow));
-                t->n++;
-            }
+        item *it = &p->items[g];
+        *it = (item){.own = own, .lo = group->owner_offset[p->rank], .first = p->n_items};
+        own += group->owner_offset[p->rank + 1] - it->lo;
+        BNF_TRY(make_sums(p, group, 0, group->owner_offset, it->own, &it->flow));
+        for (int i = 0; i < group->n_params; i++) {
+            bnf_shared *shared = p->shared[group->params[i]];
+            if (!shared)
+                continue;
+            it->n_slices++;
+            BNF_TRY(make_sums(p, group, group->offset[i], bnf_shared_offset(shared), bnf_shared_reduced(shared),
+                              &p->items[p->n_items++].flow));
+        }
     }
-    p->first_spread = p->n_items;
-    bnf_flow_config c = {(bnf_flow_algorithm)p->config.algorithm, false};
-    for (int b = 0; b < n_spreads; b++)
-        BNF_TRY(bnf_flow_spread_create(p->comm, &c, BNF_F32, spreads[b].owner_offset, spreads[b].value,
+    p->first_parcel = p->n_items;
+    bnf_flow_config c = {(bnf_flow_algorithm)p->config.algorithm, false, p->config.bucket};
+    for (int b = 0; b < p->n_parcels; b++)
+        BNF_TRY(bnf_flow_spread_create(p->comm, &c, BNF_F32, p->parcels[b].owner_offset, p->parcels[b].value,
                                        &p->items[p->n_items++].flow));
     return BNF_OK;
 }
 
-static bnf_status allocate(bnf_pipeline *p, int n_spreads, int64_t **offset)
+static bnf_status allocate(bnf_pipeline *p)
 {
-    size_t items = (size_t)count_items(p, n_spreads) + 1, own = 0;
+    size_t items = (size_t)(p->n_groups + p->n_parcels) + 1, own = 0;
     for (int g = 0; g < p->n_groups; g++) {
         const int64_t *at = bnf_plan_grad_layout(p->plan, g)->owner_offset + p->rank;
         own += (size_t)(at[1] - at[0]);
+        items += (size_t)count_slices(p, g);
     }
     BNF_TRY(bnf_calloc(items, sizeof *p->items, "pipeline", &p->items));
     BNF_TRY(bnf_calloc(items, sizeof *p->active, "pipeline", &p->active));
-    BNF_TRY(bnf_alloc((own + 16) * sizeof(float), "reduced gradients", &p->sums));
-    return bnf_calloc((size_t)p->ranks + 1, sizeof **offset, "pipeline", offset);
+    return bnf_alloc((own + 16) * sizeof(float), "reduced gradients", &p->sums);
 }
 
 /* --- starting and moving on; with a thread, under the lock -------------------------------------------------------- */
@@ -193,34 +149,50 @@ static void advance(bnf_pipeline *p)
     p->n_active = kept;
 }
 
-static void start_items(bnf_pipeline *p, int first, int n)
+static void start_item(bnf_pipeline *p, int i)
 {
-    for (int i = first; i < first + n; i++) {
-        record(p, bnf_flow_start(p->items[i].flow));
-        p->items[i].active = true;
-        p->active[p->n_active++] = i;
-    }
+    if (p->items[i].started)
+        return;
+    p->items[i].started = p->items[i].active = true;
+    p->active[p->n_active++] = i;
+    record(p, bnf_flow_start(p->items[i].flow));
 }
 
-/* Until the last of these items has come to its end, or one has failed. */
-static void finish_items(bnf_pipeline *p, int first, int n)
+/* Until this item has come to its end, or one has failed. */
+static void finish_item(bnf_pipeline *p, int i)
 {
     bnf_pulse_wait(true);
-    for (int i = first; i < first + n; i++)
-        while (p->items[i].active && p->status == BNF_OK) {
-            if (p->n_active == 1)
-                record(p, bnf_flow_wait(p->items[i].flow));
-            advance(p);
-        }
+    while (p->items[i].active && p->status == BNF_OK) {
+        if (p->n_active == 1)
+            record(p, bnf_flow_wait(p->items[i].flow));
+        advance(p);
+    }
     bnf_pulse_wait(false);
+    p->items[i].started = false;
 }
 
+/* A group is what has one owner and what all ranks own. */
 static void start_group(bnf_pipeline *p, int g)
 {
-    if (p->loads[g].started)
-        return;
-    p->loads[g].started = true;
-    start_items(p, p->loads[g].first, p->loads[g].n);
+    start_item(p, g);
+    for (int i = 0; i < p->items[g].n_slices; i++)
+        start_item(p, p->items[g].first + i);
+}
+
+static void finish_group(bnf_pipeline *p, int g)
+{
+    finish_item(p, g);
+    for (int i = 0; i < p->items[g].n_slices; i++)
+        finish_item(p, p->items[g].first + i);
+}
+
+/* Parcels up to number n arrive, in their order. */
+static void receive(bnf_pipeline *p, int n)
+{
+    for (; p->n_arrived < n && p->n_arrived < p->n_sent; p->n_arrived++) {
+        finish_item(p, p->first_parcel + p->n_arrived);
+        p->arrived(p->self, p->n_arrived);
+    }
 }
 
 /* --- hooks of the plan -------------------------------------------------------------------------------------------- */
@@ -234,6 +206,23 @@ static bnf_status on_ready(void *self, int g)
     bnf_status s = recorded(p);
     if (p->threaded)
         pthread_cond_signal(&p->wake);
+    unlock(p);
+    p->exposed += bnf_clock_seconds() - start;
+    return s;
+}
+
+static bnf_status on_need(void *self, int segment)
+{
+    bnf_pipeline *p = self;
+    int n = p->n_arrived;
+    for (int b = n; b < p->n_sent; b++)
+        n = p->parcels[b].first_read <= segment ? b + 1 : n;
+    if (n == p->n_arrived)
+        return BNF_OK;
+    double start = bnf_clock_seconds();
+    lock(p);
+    receive(p, n);
+    bnf_status s = recorded(p);
     unlock(p);
     p->exposed += bnf_clock_seconds() - start;
     return s;
@@ -309,45 +298,46 @@ static bnf_status start_thread(bnf_pipeline *p)
 
 /* --- life --------------------------------------------------------------------------------------------------------- */
 
-static bnf_status build(bnf_pipeline *p, const bnf_pipeline_spread *spreads, int n_spreads)
+static bnf_status build(bnf_pipeline *p)
 {
-    int64_t *offset = NULL;
-    bnf_status s = bnf_comm_agree(p->comm, allocate(p, n_spreads, &offset));
-    if (s == BNF_OK)
-        s = make_items(p, spreads, n_spreads, offset);
-    bnf_free(offset);
-    if (s == BNF_OK && p->config.progress == BNF_DIST_THREAD)
-        s = bnf_comm_agree(p->comm, start_thread(p));
-    return s;
+    BNF_TRY(bnf_comm_agree(p->comm, allocate(p)));
+    BNF_TRY(make_items(p));
+    return p->config.progress == BNF_DIST_THREAD ? bnf_comm_agree(p->comm, start_thread(p)) : BNF_OK;
 }
 
 bnf_status bnf_pipeline_create(const bnf_comm *comm, bnf_plan *plan, const bnf_dist_config *config,
-                               const bnf_pipeline_spread *spreads, int n_spreads, bnf_shared *const *shared,
-                               bnf_pipeline **pipeline)
+                               const bnf_parcel *parcels, int n_parcels, bnf_shared *const *shared,
+                               bnf_pipeline_arrived arrived, void *self, bnf_pipeline **pipeline)
 {
     bnf_pipeline *p = NULL;
-    bnf_status s = bnf_calloc(1, sizeof *p, "pipeline", &p);
-    if (s == BNF_OK) {
-        *p = (bnf_pipeline){.rank = bnf_comm_rank(comm),
-                            .ranks = bnf_comm_size(comm),
-                            .leaves = bnf_plan_leaf_count(plan),
-                            .plan = plan,
-                            .config = *config,
-                            .shared = shared,
-                            .n_groups = bnf_plan_grad_groups(plan)};
-        s = bnf_calloc((size_t)p->n_groups + 1, sizeof *p->loads, "pipeline", &p->loads);
+    bnf_status s = bnf_comm_agree(comm, bnf_calloc(1, sizeof *p, "pipeline", &p));
+    if (s != BNF_OK) {
+        bnf_free(p);
+        return s;
     }
-    s = bnf_comm_agree(comm, s);
-    if (s == BNF_OK && p->ranks > 1)
+    *p = (bnf_pipeline){.rank = bnf_comm_rank(comm),
+                        .ranks = bnf_comm_size(comm),
+                        .leaves = bnf_plan_leaf_count(plan),
+                        .plan = plan,
+                        .config = *config,
+                        .shared = shared,
+                        .n_groups = bnf_plan_grad_groups(plan),
+                        .parcels = parcels,
+                        .n_parcels = n_parcels,
+                        .arrived = arrived,
+                        .self = self};
+    bnf_plan_set_hooks(plan, NULL);
+    if (p->ranks > 1)
         s = bnf_comm_agree(comm, bnf_comm_dup(comm, &p->comm));
     if (s == BNF_OK && p->ranks > 1)
-        s = build(p, spreads, n_spreads);
+        s = build(p);
     if (s != BNF_OK) {
         bnf_pipeline_destroy(p);
         return s;
     }
-    bnf_plan_hooks hooks = {p, on_ready, p->threaded ? NULL : on_poll, on_silence};
-    bnf_plan_set_hooks(plan, p->ranks > 1 && config->progress != BNF_DIST_BLOCKING ? &hooks : NULL);
+    bnf_plan_hooks hooks = {p, on_ready, on_need, p->threaded ? NULL : on_poll, on_silence};
+    if (bnf_pipeline_open(p))
+        bnf_plan_set_hooks(plan, &hooks);
     *pipeline = p;
     return BNF_OK;
 }
@@ -370,7 +360,6 @@ void bnf_pipeline_destroy(bnf_pipeline *pipeline)
         bnf_flow_destroy(p->items[i].flow);
     bnf_free(p->items);
     bnf_free(p->active);
-    bnf_free(p->loads);
     bnf_free(p->sums);
     bnf_comm_destroy(p->comm);
     bnf_free(p);
@@ -385,47 +374,50 @@ bool bnf_pipeline_serves(const bnf_pipeline *pipeline, const bnf_plan *plan)
 
 bnf_status bnf_pipeline_collect(bnf_pipeline *p, int g, float **root)
 {
-    load *t = &p->loads[g];
     if (p->ranks == 1) { /* the plan's own buffer, free until its next run */
         *root = (float *)(uintptr_t)bnf_plan_grad_group(p->plan, g)->partial[0];
         return BNF_OK;
     }
-    if (!t->started)
+    item *i = &p->items[g];
+    if (!i->started)
         bnf_plan_grad_group(p->plan, g); /* into plain layout */
     double start = bnf_clock_seconds();
     lock(p);
     start_group(p, g);
-    finish_items(p, t->first, t->n);
-    t->started = false;
+    finish_group(p, g);
     bnf_status s = recorded(p);
     unlock(p);
     p->exposed += bnf_clock_seconds() - start;
-    *root = t->own - t->lo;
+    *root = i->own - i->lo;
     return s;
 }
 
-bnf_status bnf_pipeline_spread_start(bnf_pipeline *p, int b)
+void bnf_pipeline_send(bnf_pipeline *p, int b)
 {
     if (p->ranks == 1)
-        return BNF_OK;
+        return;
     double start = bnf_clock_seconds();
     lock(p);
-    start_items(p, p->first_spread + b, 1);
-    if (p->config.progress == BNF_DIST_BLOCKING)
-        finish_items(p, p->first_spread + b, 1);
-    bnf_status s = recorded(p);
+    if (b == 0)
+        p->n_sent = p->n_arrived = 0;
+    start_item(p, p->first_parcel + b);
+    p->n_sent = b + 1;
     unlock(p);
     p->exposed += bnf_clock_seconds() - start;
-    return s;
 }
 
-bnf_status bnf_pipeline_spread_wait(bnf_pipeline *p, int b)
+bool bnf_pipeline_open(const bnf_pipeline *p)
 {
-    if (p->ranks == 1)
+    return p->ranks > 1 && p->config.progress != BNF_DIST_BLOCKING;
+}
+
+bnf_status bnf_pipeline_settle(bnf_pipeline *p)
+{
+    if (!p || p->n_arrived == p->n_sent)
         return BNF_OK;
     double start = bnf_clock_seconds();
     lock(p);
-    finish_items(p, p->first_spread + b, 1);
+    receive(p, p->n_sent);
     bnf_status s = recorded(p);
     unlock(p);
     p->exposed += bnf_clock_seconds() - start;
@@ -434,15 +426,14 @@ bnf_status bnf_pipeline_spread_wait(bnf_pipeline *p, int b)
 
 bnf_status bnf_pipeline_drop(bnf_pipeline *p)
 {
-    if (!p || p->ranks == 1)
+    if (!p || !bnf_pipeline_open(p)) /* without hooks a run starts nothing */
         return BNF_OK;
-    bool any = p->config.progress != BNF_DIST_BLOCKING; /* else nothing is started outside of collect */
+    BNF_TRY(bnf_pipeline_settle(p));
     lock(p);
-    for (int g = 0; any && g < p->n_groups; g++)
-        start_group(p, g);
-    finish_items(p, 0, p->n_items);
     for (int g = 0; g < p->n_groups; g++)
-        p->loads[g].started = false;
+        start_group(p, g);
+    for (int g = 0; g < p->n_groups; g++)
+        finish_group(p, g);
     bnf_status s = recorded(p);
     unlock(p);
     return s;

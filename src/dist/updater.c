@@ -10,6 +10,7 @@
 #include "dist/owners.h"
 #include "dist/pipeline.h"
 
+#include <limits.h>
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 #define MAX_STATES 4
 #define GATHER_TAG 7
+#define MIN_PARCEL (INT64_C(1) << 18) /* bytes */
 
 typedef struct owned {
     float *raw;               /* == the store's value if there is no reparametrisation */
@@ -42,17 +44,19 @@ struct bnf_updater {
     int n_mine;
     double scale; /* of the update under way */
     int64_t step;
-    float *wire;                  /* effective weights of all ranks, parcel behind parcel */
-    int64_t *wire_at;             /* [n] where a parameter's begin */
-    int *parcel;                  /* [n] with which they travel, -1: with none */
-    bnf_pipeline_spread *parcels; /* [n_parcels] in the order in which they leave */
-    int64_t *parcel_offset;       /* [n_parcels][ranks + 1] */
-    int *missing;                 /* [n_parcels] own parameters that are not updated yet */
-    int n_parcels, next_parcel;   /* next_parcel: first that has not left */
-    int *queue;                   /* [n_mine] own parameters by parcel, dearest first */
-    bnf_pipeline *pipeline;       /* NULL until a plan is attached */
-    int *group;                   /* [n] in which the plan delivers the gradient, -1: in none */
-    int n_groups, now;            /* now: the group whose gradients are there */
+    float *wire;                /* effective weights of all ranks, parcel behind parcel */
+    int64_t *wire_at;           /* [n] where a parameter's begin */
+    int *parcel;                /* [n] with which they travel, -1: with none */
+    bnf_parcel *parcels;        /* [n_parcels] in the order in which they leave */
+    int64_t *parcel_offset;     /* [n_parcels][ranks + 1] */
+    int *missing;               /* [n_parcels] own parameters that are not updated yet */
+    int n_parcels, next_parcel; /* next_parcel: first that has not left */
+    int *queue;                 /* [n_mine] own parameters by parcel, dearest first */
+    bnf_pipeline *pipeline;     /* NULL until a plan is attached */
+    int *group;                 /* [n] in which the plan delivers the gradient, -1: in none */
+    int n_groups, now;          /* now: the group whose gradients are there */
+    bnf_status failed;          /* of the last update on this rank; not agreed on yet */
+    char failure[512];
 };
 
 static int64_t elements(const bnf_updater *u, int i)
@@ -114,7 +118,7 @@ static void sort_mine(bnf_updater *u)
 static void send_parcels(bnf_updater *u)
 {
     while (u->next_parcel < u->n_parcels && __atomic_load_n(&u->missing[u->next_parcel], __ATOMIC_ACQUIRE) == 0)
-        bnf_pipeline_spread_start(u->pipeline, u->next_parcel++); /* its failure is told when one waits for it */
+        bnf_pipeline_send(u->pipeline, u->next_parcel++);
 }
 
 /* Runs `what` for every own parameter on the threads, in the order of the list. The first failure in order of
@@ -170,7 +174,7 @@ static bnf_status broadcast(bnf_updater *u)
 /* Parameters [first, next) make a parcel: places on the wire by owner. */
 static void fill_parcel(bnf_updater *u, int b, int first, int next, int64_t *offset, int64_t *at)
 {
-    u->parcels[b] = (bnf_pipeline_spread){u->wire + *at, offset};
+    u->parcels[b] = (bnf_parcel){.value = u->wire + *at, .owner_offset = offset};
     int64_t begin = *at;
     for (int r = 0; r < u->ranks; r++) {
         offset[r] = *at - begin;
@@ -336,7 +340,36 @@ void bnf_updater_destroy(bnf_updater *updater)
 
 bnf_dist_config bnf_dist_config_default(void)
 {
-    return (bnf_dist_config){.progress = BNF_DIST_BLOCKING, .bucket = INT64_C(4) << 20, .poll_seconds = 0.0001};
+    return (bnf_dist_config){.progress = BNF_DIST_BLOCKING, .poll_seconds = 0.0001};
+}
+
+/* A parcel is there. Nobody reads its parameters yet. */
+static void unpack_parcel(void *self, int b)
+{
+    copy_parcel(self, b, false);
+}
+
+/* The first failure of an update is told when all ranks agree on it. */
+static void keep_failure(bnf_updater *u, bnf_status s)
+{
+    if (s == BNF_OK || u->failed != BNF_OK)
+        return;
+    u->failed = s;
+    snprintf(u->failure, sizeof u->failure, "%s", bnf_error_message());
+}
+
+/* A failure of the last update, on whichever rank, becomes everybody's. */
+static bnf_status agree_on_update(bnf_updater *u)
+{
+    bnf_status s = u->failed == BNF_OK ? BNF_OK : bnf_fail(u->failed, "%s", u->failure);
+    u->failed = BNF_OK;
+    return bnf_comm_agree(u->comm, s);
+}
+
+bnf_status bnf_updater_settle(bnf_updater *updater)
+{
+    BNF_TRY(bnf_pipeline_settle(updater->pipeline));
+    return agree_on_update(updater);
 }
 
 /* Own parameters by parcel, within one as in `order`. */
@@ -349,13 +382,28 @@ static void sort_queue(bnf_updater *u)
                 u->queue[at++] = u->order[k];
 }
 
+/* An eighth of all, so that the first layers' arrive early, but no tiny ones. */
+static int64_t parcel_bytes(const bnf_updater *u, const bnf_dist_config *config)
+{
+    int64_t eighth = bnf_params_elements(u->params, true) * (int64_t)sizeof(float) / 8;
+    return config->bucket > 0 ? config->bucket : eighth < MIN_PARCEL ? MIN_PARCEL : eighth;
+}
+
 bnf_status bnf_updater_attach(bnf_updater *updater, bnf_plan *plan, const bnf_dist_config *config)
 {
     bnf_updater *u = updater;
+    BNF_TRY(bnf_updater_settle(u));
     bnf_pipeline_destroy(u->pipeline);
     u->pipeline = NULL;
-    BNF_TRY(bnf_comm_agree(u->comm, make_parcels(u, config->bucket)));
+    BNF_TRY(bnf_comm_agree(u->comm, make_parcels(u, parcel_bytes(u, config))));
     sort_queue(u);
+    for (int b = 0; b < u->n_parcels; b++)
+        u->parcels[b].first_read = INT_MAX;
+    for (int i = 0; i < u->n; i++) {
+        int first = u->parcel[i] >= 0 ? bnf_plan_first_read(plan, i) : INT_MAX;
+        if (u->parcel[i] >= 0 && first < u->parcels[u->parcel[i]].first_read)
+            u->parcels[u->parcel[i]].first_read = first;
+    }
     u->n_groups = bnf_plan_grad_groups(plan);
     for (int i = 0; i < u->n; i++)
         u->group[i] = -1;
@@ -364,12 +412,14 @@ bnf_status bnf_updater_attach(bnf_updater *updater, bnf_plan *plan, const bnf_di
         for (int i = 0; i < group->n_params; i++)
             u->group[group->params[i]] = g;
     }
-    return bnf_pipeline_create(u->comm, plan, config, u->parcels, u->n_parcels, u->shared, &u->pipeline);
+    return bnf_pipeline_create(u->comm, plan, config, u->parcels, u->n_parcels, u->shared, unpack_parcel, u,
+                               &u->pipeline);
 }
 
 bnf_status bnf_updater_drop(bnf_updater *updater)
 {
-    return bnf_pipeline_drop(updater->pipeline);
+    BNF_TRY(bnf_pipeline_drop(updater->pipeline));
+    return agree_on_update(updater);
 }
 
 static bnf_status raw_gradient(bnf_updater *u, int i)
@@ -390,7 +440,8 @@ static bnf_status raw_gradient(bnf_updater *u, int i)
 /* Gradients of owned parameters, summed over all leaves, group by group as they arrive. [out] seconds waited. */
 static bnf_status gradients(bnf_updater *u, bnf_plan *plan, double *seconds)
 {
-    bnf_status s = BNF_OK;
+    bnf_status s = u->failed == BNF_OK ? BNF_OK : bnf_fail(u->failed, "%s", u->failure);
+    u->failed = BNF_OK;
     for (u->now = 0; u->now < u->n_groups; u->now++) {
         const bnf_grad_group *group = bnf_plan_grad_layout(plan, u->now);
         double start = bnf_clock_seconds();
@@ -443,7 +494,8 @@ static bnf_status update(bnf_updater *u, int i)
     return s;
 }
 
-/* Updates own parameters; parcels leave when they are complete, with the values of a failure, too, so that nobody waits. */
+/* Updates own parameters; parcels leave when they are complete, with the
+ * values of a failure, too, so that nobody waits. */
 static bnf_status update_mine(bnf_updater *u)
 {
     for (int b = 0; b < u->n_parcels; b++)
@@ -464,16 +516,6 @@ static bnf_status update_shared(bnf_updater *u)
     return shared_effective(u);
 }
 
-static bnf_status arrive(bnf_updater *u)
-{
-    for (int b = 0; b < u->n_parcels && u->ranks > 1; b++) {
-        BNF_TRY(bnf_pipeline_spread_wait(u->pipeline, b));
-        copy_parcel(u, b, false);
-    }
-    bnf_params_touch(u->params);
-    return BNF_OK;
-}
-
 bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, bnf_update_stats *stats)
 {
     bnf_updater *u = updater;
@@ -482,6 +524,7 @@ bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, 
         BNF_TRY(bnf_updater_attach(u, plan, &blocking));
     double total, waited = 0, start = bnf_clock_seconds();
     bnf_pulse_phase(BNF_PHASE_REDUCE);
+    BNF_TRY(bnf_pipeline_settle(u->pipeline)); /* what no segment of the plan has read */
     BNF_TRY(gradients(u, plan, &waited));
     BNF_TRY(shared_gradients(u));
     BNF_TRY(total_sumsq(u, &total));
@@ -490,12 +533,14 @@ bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, 
         u->scale = u->rule.clip(u->rule.self, total);
         u->step = step;
         bnf_pulse_phase(BNF_PHASE_UPDATE);
-        bnf_status s = update_mine(u), together = update_shared(u);
+        keep_failure(u, update_mine(u));
+        keep_failure(u, update_shared(u));
+        bnf_params_touch(u->params);
         double updated = bnf_clock_seconds();
         stats->update_seconds = updated - start - waited;
         bnf_pulse_phase(BNF_PHASE_SPREAD);
-        BNF_TRY(arrive(u));
-        BNF_TRY(bnf_comm_agree(u->comm, s != BNF_OK ? s : together));
+        if (!bnf_pipeline_open(u->pipeline))
+            BNF_TRY(bnf_updater_settle(u));
         stats->broadcast_seconds = bnf_clock_seconds() - updated;
     }
     bnf_pipeline_seconds(u->pipeline, &stats->exposed_seconds, &stats->polling_seconds);

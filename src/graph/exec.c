@@ -211,16 +211,23 @@ static bnf_status run_segment(const bnf_plan *p, int s, int64_t step)
     return sum_segment(p, seg);
 }
 
-static void repack_params(bnf_plan *p)
+/* Parameters that segment s is the first to read, into kernels' layouts if they have changed. */
+static void repack_params(bnf_plan *p, int s)
 {
-    if (p->packed_version == bnf_params_version(p->graph->params))
+    uint64_t version = bnf_params_version(p->graph->params);
+    bool stale = false;
+    for (int i = 0; i < p->n_packed && !stale; i++)
+        stale = p->packed[i].segment == s && p->packed[i].version != version;
+    if (!stale)
         return;
 #pragma omp parallel for num_threads(p->cfg.threads) schedule(dynamic)
     for (int i = 0; i < p->n_packed; i++) {
-        const bnf_packed_param *e = &p->packed[i];
+        bnf_packed_param *e = &p->packed[i];
+        if (e->segment != s || e->version == version)
+            continue;
         e->pack->pack(e->pack, bnf_params_value(p->graph->params, e->param), e->data);
+        e->version = version;
     }
-    p->packed_version = bnf_params_version(p->graph->params);
 }
 
 static bnf_status check_bound(const bnf_plan *p)
@@ -252,6 +259,9 @@ static bnf_status run_segments(bnf_plan *p, int64_t step)
 {
     for (int s = 0, group = 0; s <= p->n_segments; s++) {
         bnf_segment *seg = &p->segments[s];
+        if (p->hooks.need)
+            BNF_TRY(p->hooks.need(p->hooks.self, s));
+        repack_params(p, s);
         BNF_TRY(run_segment(p, s, step));
         if (!p->hooks.ready || s == p->n_segments || seg->group.n_params == 0)
             continue;
@@ -265,7 +275,6 @@ static bnf_status run_segments(bnf_plan *p, int64_t step)
 bnf_status bnf_plan_run(bnf_plan *plan, int64_t step)
 {
     BNF_TRY(check_bound(plan));
-    repack_params(plan);
     silence(plan, false);
     bnf_status s = run_segments(plan, step);
     silence(plan, true);

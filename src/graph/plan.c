@@ -90,6 +90,19 @@ static bnf_status choose_kernels(bnf_plan *p)
     return BNF_OK;
 }
 
+int bnf_plan_first_read(const bnf_plan *plan, int param)
+{
+    const bnf_graph *g = plan->graph;
+    int first = plan->n_segments + 1;
+    for (int i = 0; i < plan->n_nodes; i++)
+        for (int k = 0; k < g->nodes[i].n_in && plan->node_segment[i] >= 0; k++) {
+            const bnf_value *v = &g->values[bnf_graph_root(g, g->nodes[i].in[k].id)];
+            if (v->kind == BNF_V_PARAM && v->ref == param && plan->node_segment[i] < first)
+                first = plan->node_segment[i];
+        }
+    return first;
+}
+
 /* The packed copy of a parameter in this layout, made once and shared by nodes that want the same. */
 static bnf_status packed_param(bnf_plan *p, int param, const bnf_pack *pack, bnf_place *place)
 {
@@ -100,7 +113,7 @@ static bnf_status packed_param(bnf_plan *p, int param, const bnf_pack *pack, bnf
             return BNF_OK;
         }
     bnf_packed_param *e = &p->packed[p->n_packed];
-    *e = (bnf_packed_param){.param = param, .pack = pack};
+    *e = (bnf_packed_param){.param = param, .pack = pack, .segment = bnf_plan_first_read(p, param)};
     BNF_TRY(bnf_arena_alloc(p->arena, pack->bytes, &e->data));
     memset(e->data, 0, pack->bytes);
     place->base = e->data;

@@ -71,6 +71,8 @@ typedef struct bnf_packed_param {
     int param;
     const bnf_pack *pack;
     void *data;
+    int segment;      /* the first that reads it */
+    uint64_t version; /* of the parameters when it was packed */
 } bnf_packed_param;
 
 typedef struct bnf_node_run {
@@ -109,7 +111,6 @@ struct bnf_plan {
     char *leaf_arena;               /* leaves x leaf_bytes */
     bnf_packed_param *packed;
     int n_packed;
-    uint64_t packed_version;
 };
 
 /* schedule.c: which nodes are needed, in which segment. Fills node_segment, n_segments, segments' node lists. */

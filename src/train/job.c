@@ -80,8 +80,8 @@ static const bnf_cfg_key dist_keys[] = {
      "cut the backward pass so often, so that gradients of upper layers travel while those of lower ones are computed; "
      "keeps activations of all leaves of a rank; -1: chosen with progress, none for one rank",
      .min = -1, .max = 64},
-    {"bucket", BNF_CFG_INT, offsetof(bnf_dist_settings, bucket), "4194304", "bytes that travel as one", .min = 64,
-     .max = 1e12},
+    {"bucket", BNF_CFG_INT, offsetof(bnf_dist_settings, bucket), "0",
+     "bytes that travel as one; 0: by algorithm and ranks", .min = 0, .max = 1e12},
     {"algorithm", BNF_CFG_ENUM, offsetof(bnf_dist_settings, algorithm), "auto",
      "direct: every rank sends to every owner; halving: along the tree, with fewer and larger messages",
      .choices = algorithm_names},

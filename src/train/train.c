@@ -333,6 +333,7 @@ static bnf_status evaluate(trainer *t, bool write)
     if (!t->test)
         return BNF_OK;
     bnf_eval_result r;
+    BNF_TRY(bnf_updater_settle(t->updater));
     BNF_TRY(bnf_evaluate(&t->eval, t->comm, t->test_loader, 0, NULL, NULL, &r));
     t->result->test_loss = r.loss;
     t->result->test_accuracy = r.accuracy;
@@ -344,6 +345,7 @@ static bnf_status save(trainer *t)
 {
     if (t->saved == t->step)
         return BNF_OK;
+    BNF_TRY(bnf_updater_settle(t->updater));
     const char *broken = bnf_weights_not_finite(t->params);
     if (broken)
         return bnf_fail(BNF_ERR_NUMERIC,
@@ -431,6 +433,7 @@ static bnf_status loop(trainer *t)
     BNF_TRY(saving(t, true));
     BNF_TRY(bnf_comm_agree(t->comm, t->first ? bnf_fence_check(t->fence) : BNF_OK));
     t->result->checkpoint_seconds = bnf_saver_get_stats(t->saver).held;
+    BNF_TRY(bnf_updater_settle(t->updater));
     t->result->seconds = bnf_clock_seconds() - start;
     t->result->samples_per_second = (double)(t->step - from) * (double)t->job->data.batch / t->result->seconds;
     bnf_loader_get_stats(t->loader, &stats);
@@ -481,6 +484,8 @@ bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_tra
     if (s == BNF_ERR_NUMERIC && t.saver) /* known to all ranks; the message promises the last checkpoint */
         (void)bnf_saver_finish(t.saver);
     bnf_stop_restore();
+    if (s != BNF_OK && s != BNF_ERR_COMM && t.updater)
+        bnf_updater_drop(t.updater); /* new values may still travel; the first error counts */
     if (s != BNF_OK)
         bnf_log_info("stopped: %s", bnf_error_message()); /* into log.txt; the caller tells the user */
     if (t.progress)

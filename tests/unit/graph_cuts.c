@@ -82,7 +82,17 @@ static void test_upper_layers_first(void **unused)
         fixture f;
         bnf_plan_config cfg = {.threads = 1, .cuts = cuts};
         fixture_open(&f, BNF_F32, 8, 4, &sample, NETS_CLASSES, build_deep, &cfg);
-        assert_int_equal(bnf_plan_segments(f.plan), 1 + cuts);
+        assert_int_equal(bnf_plan_segments(f.plan), cuts ? 2 + cuts : 1); /* one in the forward pass, too */
+        int before = 0;
+        for (int i = 1; i <= 5; i++) { /* layers are read in order; the last ones may arrive late */
+            char name[32];
+            snprintf(name, sizeof name, "conv%d.weight", i);
+            int at = bnf_plan_first_read(f.plan, bnf_params_find(f.params, name));
+            assert_true(at >= before && at <= (cuts > 0));
+            before = at;
+        }
+        assert_int_equal(bnf_plan_first_read(f.plan, bnf_params_find(f.params, "conv1.weight")), 0);
+        assert_int_equal(bnf_plan_first_read(f.plan, bnf_params_find(f.params, "head.weight")), cuts > 0);
         assert_int_equal(bnf_plan_grad_groups(f.plan), 1 + cuts);
         assert_int_equal(group_of(f.plan, bnf_params_find(f.params, "head.weight")), 0);
         assert_int_equal(group_of(f.plan, bnf_params_find(f.params, "conv1.weight")), cuts);
@@ -116,7 +126,7 @@ static void test_no_more_than_makes_sense(void **unused)
     bnf_plan *forward;
     bnf_plan_config cfg = {.threads = 1, .cuts = 64};
     nets_open(&f, 0, BNF_F32, 2, 4, &cfg);
-    assert_true(bnf_plan_segments(f.plan) > 1 && bnf_plan_segments(f.plan) <= bnf_params_count(f.params));
+    assert_true(bnf_plan_segments(f.plan) > 1 && bnf_plan_segments(f.plan) <= bnf_params_count(f.params) + 1);
     bnf_graph *g;
     OK(bnf_graph_create(f.params, 4, false, &g));
     bnf_desc d = bnf_desc_1d(BNF_F32, 2);
@@ -132,7 +142,7 @@ static void test_no_more_than_makes_sense(void **unused)
 
 typedef struct witness {
     bnf_plan *plan;
-    int groups, polls, silences, polls_at[8];
+    int groups, segments, polls, silences, polls_at[8];
     bool silent;
     float first[8]; /* of every group when it was announced */
     bnf_status fail;
@@ -146,6 +156,14 @@ static bnf_status on_ready(void *self, int g)
     w->first[g] = ((const float *)bnf_plan_grad_layout(w->plan, g)->partial[0])[0];
     w->polls_at[w->groups++] = w->polls;
     return w->fail;
+}
+
+static bnf_status on_need(void *self, int segment)
+{
+    witness *w = self;
+    assert_int_equal(segment, w->segments++);
+    assert_false(w->silent);
+    return BNF_OK;
 }
 
 static void on_poll(void *self)
@@ -171,15 +189,16 @@ static void test_hooks(void **unused)
     bnf_plan_config cfg = {.threads = 2, .cuts = 2};
     fixture_open(&f, BNF_F32, 8, 4, &sample, NETS_CLASSES, build_deep, &cfg);
     witness w = {.plan = f.plan, .silent = true};
-    bnf_plan_hooks hooks = {&w, on_ready, on_poll, on_silence};
+    bnf_plan_hooks hooks = {&w, on_ready, on_need, on_poll, on_silence};
     bnf_plan_set_hooks(f.plan, &hooks);
     fixture_run(&f);
     assert_int_equal(w.groups, 3);
     assert_true(w.silent && w.silences == 1);
+    assert_int_equal(w.segments, bnf_plan_segments(f.plan) + 1);
     assert_true(0 < w.polls_at[0] && w.polls_at[0] < w.polls_at[1] && w.polls_at[1] < w.polls_at[2]);
     for (int g = 0; g < 3; g++) /* final: the same after the run */
         assert_true(w.first[g] == ((const float *)bnf_plan_grad_group(f.plan, g)->partial[0])[0]);
-    w.groups = 0;
+    w.groups = w.segments = 0;
     w.fail = BNF_ERR_COMM;
     assert_int_equal(bnf_plan_run(f.plan, 1), BNF_ERR_COMM);
     assert_true(w.groups == 1 && w.silent);
