@@ -29,6 +29,7 @@ static void emit_tight(training *t)
 {
     bnf_lip bjorck = bnf_lip_default(BNF_LIP_BJORCK), spectral = bnf_lip_default(BNF_LIP_SPECTRAL),
             rows = bnf_lip_default(BNF_LIP_FROBENIUS_ROWS);
+    bjorck.bjorck_iterations = 4;
     emit_dense(t, &bjorck, &spectral, &rows);
 }
 
@@ -270,7 +271,7 @@ static void test_allocations_may_fail(void **unused)
 {
     (void)unused;
     bnf_status s = BNF_ERR_MEMORY;
-    for (int64_t n = 1; s != BNF_OK; n += 3 + n / 3) {
+    for (int64_t n = 1; s != BNF_OK; n += 5 + n / 2) {
         training fresh = kind(emit_tight, ABOVE);
         begin(&fresh, world, 1, 0);
         int64_t blocks = bnf_mem_live_blocks();
