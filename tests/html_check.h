@@ -1,5 +1,5 @@
-/* tests/html_check.h - what holds for every page of the report: balanced tags, quoted attributes, unique ids, links that
- * lead somewhere, nothing loaded from outside. A strict reader of the small part of HTML that the report uses. */
+/* tests/html_check.h - what holds for every page of the report: balanced tags, quoted attributes, unique ids, links
+ * that lead somewhere, nothing loaded from outside. A strict reader of the small part of HTML that the report uses. */
 #ifndef BNF_TESTS_HTML_CHECK_H
 #define BNF_TESTS_HTML_CHECK_H
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_CHUNKS 24
 #define DEFAULT_CUTS 2 /* where dist.cuts is left to a run's first steps */
 
 static const char about[] =
@@ -63,19 +64,28 @@ static void group_owners(const bnf_params *params, const bnf_grad_group *group, 
         offset[r + 1] += offset[r];
 }
 
-/* A group as one flow, as src/dist/pipeline.c makes it, or with dist.bucket as flows of that size. offset[ranks + 1] is the
- * group's; offsets: [buckets][ranks + 1], filled from bucket load->n_buckets on. */
-static bnf_status add_buckets(bnf_scale_load *load, int64_t bucket_bytes, double ready, int ranks,
-                              const int64_t *offset, int64_t *offsets)
+/* A group is one flow, which travels in chunks that hold the same share of every owner's elements (comm/flow.h). In the
+ * model each chunk is a bucket of its own, but of a group at most MAX_CHUNKS: finer ones change little. offset[ranks + 1]
+ * is the group's; offsets: [buckets][ranks + 1], filled from bucket load->n_buckets on. */
+static bnf_status add_chunks(bnf_scale_load *load, int64_t chunk_bytes, double ready, int ranks, const int64_t *offset,
+                             int64_t *offsets)
 {
-    int64_t all = offset[ranks], size = bucket_bytes > 0 ? bucket_bytes / (int64_t)sizeof(float) : all;
-    int64_t n = all > 0 ? (all + size - 1) / size : 0;
+    int64_t measure = 0, bytes = chunk_bytes > 0 ? chunk_bytes : bnf_flow_chunk_bytes(load->algorithm, ranks);
+    for (int r = 0; r < ranks; r++)
+        measure = offset[r + 1] - offset[r] > measure ? offset[r + 1] - offset[r] : measure;
+    if (load->algorithm == BNF_FLOW_HALVING)
+        measure = offset[ranks];
+    int64_t n = (measure * (int64_t)sizeof(float) + bytes - 1) / bytes;
+    n = n > MAX_CHUNKS ? MAX_CHUNKS : n;
     for (int64_t i = 0; i < n; i++) {
         if (load->n_buckets == BNF_SCALE_MAX_BUCKETS)
-            return bnf_fail(BNF_ERR_CONFIG, "more than %d buckets: raise dist.bucket", BNF_SCALE_MAX_BUCKETS);
-        int64_t lo = i * size, hi = lo + size, *own = offsets + (int64_t)load->n_buckets * (ranks + 1);
-        for (int r = 0; r <= ranks; r++)
-            own[r] = (offset[r] < lo ? lo : offset[r] > hi ? hi : offset[r]) - lo;
+            return bnf_fail(BNF_ERR_CONFIG, "more than %d chunks: lower dist.cuts", BNF_SCALE_MAX_BUCKETS);
+        int64_t *own = offsets + (int64_t)load->n_buckets * (ranks + 1);
+        own[0] = 0;
+        for (int r = 0; r < ranks; r++) {
+            int64_t all = offset[r + 1] - offset[r];
+            own[r + 1] = own[r] + all * (i + 1) / n - all * i / n;
+        }
         load->owner_offset[load->n_buckets] = own;
         load->ready[load->n_buckets++] = ready;
     }
@@ -125,7 +135,7 @@ static bnf_status load_of(const source *from, int ranks, int *owner, int64_t *of
     for (int g = 0; g < bnf_plan_grad_groups(from->plan); g++) {
         const bnf_grad_group *group = bnf_plan_grad_layout(from->plan, g);
         group_owners(from->params, group, owner, ranks, offset);
-        BNF_TRY(add_buckets(load, job->dist.bucket, done_after(from->plan, group->segment), ranks, offset, offsets));
+        BNF_TRY(add_chunks(load, job->dist.bucket, done_after(from->plan, group->segment), ranks, offset, offsets));
     }
     return BNF_OK;
 }
