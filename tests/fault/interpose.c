@@ -1,6 +1,6 @@
 /* A library that is loaded before all others (LD_PRELOAD) and makes one system call on the files of a run fail, be the last
- * thing that its process does, or wait. Counted are calls that change a file: open to write, write, fsync, close, rename,
- * link, unlink; of checkpoints (ckpt-*) and of their folder, which is only synchronised.
+ * thing that its process does, or wait. Counted are calls that change a file: open to write, write, fsync, close,
+ * rename, link, unlink; of checkpoints (ckpt-*) and of their folder, which is only synchronised.
  *
  *   BNF_FAULT_FOLDER   the run folder, absolute: nothing else is counted
  *   BNF_FAULT_RANK     only this rank of MPI; else every process

@@ -1,5 +1,5 @@
-/* Checkpoints in parts: read as one; every part is needed, unchanged; files that are no part of the run do not count; what
- * a job writes after another one has taken the folder changes nothing of it. */
+/* Checkpoints in parts: read as one; every part is needed, unchanged; files that are no part of the run do not count;
+ * what a job writes after another one has taken the folder changes nothing of it. */
 #include "unit/ckpt_support.h"
 
 #include "ckpt/fence.h"
