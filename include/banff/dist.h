@@ -2,9 +2,9 @@
  * updates the raw weight and computes the effective one, owners broadcast.
  *
  * The owner of a parameter holds its raw weight, the optimiser's state and the reparametrisation; every rank holds
- * the effective weight (in bnf_params). Of what all ranks own together (BNF_OWNER_ALL) each holds a slice. All functions
- * are collective over the communicator unless they say otherwise, and their results do not depend on the number of ranks
- * or threads. */
+ * the effective weight (in bnf_params). Of what all ranks own together (BNF_OWNER_ALL) each holds a slice. All
+ * functions are collective over the communicator unless they say otherwise, and their results do not depend on the
+ * number of ranks or threads. */
 #ifndef BANFF_DIST_H
 #define BANFF_DIST_H
 
@@ -30,8 +30,8 @@ typedef struct bnf_update_rule {
     void *self;
     int n_states; /* arrays of the parameter's size, start as zeros */
     const char *(*state_name)(void *self, int i);
-    /* value -= step; grad_scale is the clipping factor; `step` counts from 0. Element by element: any part of the arrays
-     * may be passed alone. */
+    /* value -= step; grad_scale is the clipping factor; `step` counts from 0. Element by element: any part of the
+     * arrays may be passed alone. */
     void (*update)(void *self, int param, float *value, const float *grad, float *const *state, int64_t n,
                    double grad_scale, int64_t step);
     double (*sumsq)(const float *x, int64_t n);     /* in a fixed order */
@@ -104,8 +104,8 @@ void bnf_updater_array_info(const bnf_updater *updater, int param, int array, co
 int bnf_updater_owner(const bnf_updater *updater, int param);
 /* Whether all ranks own it together: its arrays can be gathered and put on every rank. Not collective. */
 bool bnf_updater_shared(const bnf_updater *updater, int param);
-/* The array [count] on that rank, unless all ranks own it together. Borrowed, until the next update or the next call for this parameter. Not
- * collective. */
+/* The array [count] on that rank, unless all ranks own it together. Borrowed, until the next update or the next call
+ * for this parameter. Not collective. */
 const void *bnf_updater_own(bnf_updater *updater, int param, int array);
 /* Brings the array to rank 0: data[count] there, may be NULL elsewhere. */
 bnf_status bnf_updater_gather(bnf_updater *updater, int param, int array, void *data);

@@ -75,7 +75,8 @@ typedef struct bnf_param_info {
 /* [out] params owned. real: BNF_F32, or BNF_F64 for gradient checks. */
 bnf_status bnf_params_create(bnf_dtype real, bnf_params **params);
 void bnf_params_destroy(bnf_params *params);
-/* Adds an array; the name must be new. [out] index. Values are zero until bnf_params_init. Copies what info points to. */
+/* Adds an array; the name must be new. [out] index. Values are zero until bnf_params_init. Copies what info points to.
+ * */
 bnf_status bnf_params_add(bnf_params *params, const bnf_param_info *info, int *index);
 bnf_dtype bnf_params_real(const bnf_params *params);
 int bnf_params_count(const bnf_params *params);

@@ -113,7 +113,8 @@ bnf_val bnf_correct(bnf_builder *b, bnf_val logits, bnf_val labels);
 
 /* --- regularisation, normalisation -------------------------------------------------------------------------------- */
 
-/* Keeps each element with probability 1-p and scales it by 1/(1-p). Identity when the builder is not in training mode. */
+/* Keeps each element with probability 1-p and scales it by 1/(1-p). Identity when the builder is not in training mode.
+ * */
 bnf_val bnf_dropout(bnf_builder *b, bnf_val x, double p);
 /* Per channel (last dimension) moments with a weight per sample, building blocks of batch normalisation:
  * x[N,...,C], w R [N] -> sum over samples and positions of w x -> [C]. */

@@ -1,9 +1,9 @@
 /* ckpt/checkpoint.h - checkpoints: write so that a crash or a full disk never costs an older one, verify, read.
  *
  * A checkpoint is a file in a folder, `ckpt-<step, 12 digits>.h5` (ckpt/name.h). It is an HDF5 file that h5py opens,
- * with a block of text in front of the HDF5 data (HDF5 calls it a user block) that lists every dataset with type, shape,
- * place and checksum, and holds checksums of all HDF5 data and of itself: no bit of the file can change unseen, and
- * damage is found before HDF5 looks at it. The file is complete or absent: it is written under a temporary name,
+ * with a block of text in front of the HDF5 data (HDF5 calls it a user block) that lists every dataset with type,
+ * shape, place and checksum, and holds checksums of all HDF5 data and of itself: no bit of the file can change unseen,
+ * and damage is found before HDF5 looks at it. The file is complete or absent: it is written under a temporary name,
  * synchronised with the disk and renamed. See docs/decisions/0003-checkpoint-image.md.
  *
  * Several ranks write a checkpoint in parts: each writes what it owns into a file of its own, of the same format and
@@ -11,8 +11,9 @@
  * and checksum. Without that file the parts are nothing; readers see one checkpoint with all arrays, however many
  * parts it has.
  *
- * Nothing here is collective: every rank writes its part, one (0) the checkpoint; any rank may read. Errors name the file and, where one is
- * concerned, the dataset: BNF_ERR_IO if the operating system refused, BNF_ERR_FORMAT if the content is not sound. */
+ * Nothing here is collective: every rank writes its part, one (0) the checkpoint; any rank may read. Errors name the
+ * file and, where one is concerned, the dataset: BNF_ERR_IO if the operating system refused, BNF_ERR_FORMAT if the
+ * content is not sound. */
 #ifndef BNF_CKPT_CHECKPOINT_H
 #define BNF_CKPT_CHECKPOINT_H
 
@@ -65,9 +66,9 @@ bnf_status bnf_ckpt_writer_refer(bnf_ckpt_writer *writer, int part, const bnf_ck
 bool bnf_ckpt_writer_checksum(const bnf_ckpt_writer *writer, const char *name, uint64_t *sum);
 
 /* Writes the file, replacing a checkpoint of the same step and generation, and (unless it is a part) removes what
- * interrupted commits of this and older generations left in the folder: temporary files, and parts without a checkpoint.
- * On failure no temporary file stays and other checkpoints are as they were. (If only the folder could not be
- * synchronised, the new file stands, complete, but may not survive a loss of power; that is a failure too.) `writer`
+ * interrupted commits of this and older generations left in the folder: temporary files, and parts without a
+ * checkpoint. On failure no temporary file stays and other checkpoints are as they were. (If only the folder could not
+ * be synchronised, the new file stands, complete, but may not survive a loss of power; that is a failure too.) `writer`
  * is gone whatever the result. Errors: also BNF_ERR_FENCED. */
 bnf_status bnf_ckpt_writer_commit(bnf_ckpt_writer *writer);
 /* The same. [out] seal  of what was written. */

@@ -113,7 +113,8 @@ static bnf_status sync_folder(const char *folder, const char *path)
     return BNF_OK;
 }
 
-/* A failure of a job that has lost its folder is told by its cause: its successor may have removed the temporary file. */
+/* A failure of a job that has lost its folder is told by its cause: its successor may have removed the temporary file.
+ * */
 static bnf_status explain(bnf_status status, const bnf_fence *fence)
 {
     char why[1024];

@@ -1,5 +1,5 @@
-/* ckpt/fence.h - whose folder it is: generations, so that a job that was cut off, paused or given up and lives on cannot
- * harm the one that has taken its place.
+/* ckpt/fence.h - whose folder it is: generations, so that a job that was cut off, paused or given up and lives on
+ * cannot harm the one that has taken its place.
  *
  * Every job that writes into a folder of checkpoints first takes the next generation there: it creates
  * FOLDER/generations/<number> under a name that nobody can have twice (a hard link to a finished file, which is atomic
@@ -39,7 +39,8 @@ bnf_status bnf_fence_join(const char *folder, int64_t generation, bnf_fence **fe
  * legal. */
 void bnf_fence_release(bnf_fence *fence, bool done);
 
-/* Whom it has followed although that one had not ended by itself: "generation 1, since ..."; "" if there is none such. */
+/* Whom it has followed although that one had not ended by itself: "generation 1, since ..."; "" if there is none such.
+ * */
 const char *bnf_fence_predecessor(const bnf_fence *fence);
 
 int64_t bnf_fence_generation(const bnf_fence *fence); /* NULL: 1 */
@@ -48,8 +49,8 @@ int64_t bnf_fence_generation(const bnf_fence *fence); /* NULL: 1 */
  * taken over, BNF_ERR_IO. */
 bnf_status bnf_fence_check(const bnf_fence *fence);
 
-/* Notes, once, that the job goes on from the checkpoint after `step` (-1: starts anew): from now on checkpoints of older
- * generations beyond it do not count. The rank that has taken the generation. */
+/* Notes, once, that the job goes on from the checkpoint after `step` (-1: starts anew): from now on checkpoints of
+ * older generations beyond it do not count. The rank that has taken the generation. */
 bnf_status bnf_fence_begin(const bnf_fence *fence, int64_t step);
 
 /* ---- what counts ----------------------------------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
-/* ckpt/process.h - which process, on which host, in which job: as text, so that another one can tell whether it lives. */
+/* ckpt/process.h - which process, on which host, in which job: as text, so that another one can tell whether it lives.
+ * */
 #ifndef BNF_CKPT_PROCESS_H
 #define BNF_CKPT_PROCESS_H
 

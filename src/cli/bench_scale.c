@@ -65,8 +65,8 @@ static void group_owners(const bnf_params *params, const bnf_grad_group *group, 
 }
 
 /* A group is one flow, which travels in chunks that hold the same share of every owner's elements (comm/flow.h). In the
- * model each chunk is a bucket of its own, but of a group at most MAX_CHUNKS: finer ones change little. offset[ranks + 1]
- * is the group's; offsets: [buckets][ranks + 1], filled from bucket load->n_buckets on. */
+ * model each chunk is a bucket of its own, but of a group at most MAX_CHUNKS: finer ones change little. offset[ranks +
+ * 1] is the group's; offsets: [buckets][ranks + 1], filled from bucket load->n_buckets on. */
 static bnf_status add_chunks(bnf_scale_load *load, int64_t chunk_bytes, double ready, int ranks, const int64_t *offset,
                              int64_t *offsets)
 {
@@ -117,7 +117,8 @@ static double dearest(const bnf_params *params, const int *owner, int ranks, dou
     return most;
 }
 
-/* The load with the owners that training on so many ranks has. offset[ranks + 1], work[ranks], owner[params]: scratch. */
+/* The load with the owners that training on so many ranks has. offset[ranks + 1], work[ranks], owner[params]: scratch.
+ * */
 static bnf_status load_of(const source *from, int ranks, int *owner, int64_t *offset, double *work, int64_t *offsets,
                           bnf_scale_load *load)
 {

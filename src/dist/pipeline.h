@@ -21,8 +21,8 @@ typedef struct bnf_parcel {
 typedef void (*bnf_pipeline_arrived)(void *self, int b);
 
 /* Makes the flows for a plan and for parcels, and hooks itself into the plan unless the policy is blocking. Memory that
- * is passed in is borrowed. shared[bnf_params_count]: what all ranks own together, NULL for other parameters; their sums
- * go to slices, each by a flow of its own. Collective. [out] pipeline owned. Errors: BNF_ERR_MEMORY,
+ * is passed in is borrowed. shared[bnf_params_count]: what all ranks own together, NULL for other parameters; their
+ * sums go to slices, each by a flow of its own. Collective. [out] pipeline owned. Errors: BNF_ERR_MEMORY,
  * BNF_ERR_UNSUPPORTED (a communication thread where MPI allows none), the same on every rank. */
 bnf_status bnf_pipeline_create(const bnf_comm *comm, bnf_plan *plan, const bnf_dist_config *config,
                                const bnf_parcel *parcels, int n_parcels, bnf_shared *const *shared,

@@ -1,14 +1,14 @@
 /* dist/scale.h - how long a training step takes on a cluster that is not there: the real communication schedule
  * (comm/schedule.h) replayed message by message on a described network.
  *
- * What is modelled: every rank computes, with a spread between ranks; a bucket of gradients becomes final at its time in the
- * backward pass and its sum starts; each message waits for the messages that its sender needs, for the sender's host's
- * way out, the receiver's host's way in and the trunks between switches, which carry one message after the other at their
- * bandwidth; ranks of one host exchange through its memory. Additions and a fixed cost per message take time of the rank.
- * Then owners update and the new values spread.
+ * What is modelled: every rank computes, with a spread between ranks; a bucket of gradients becomes final at its time
+ * in the backward pass and its sum starts; each message waits for the messages that its sender needs, for the sender's
+ * host's way out, the receiver's host's way in and the trunks between switches, which carry one message after the other
+ * at their bandwidth; ranks of one host exchange through its memory. Additions and a fixed cost per message take time
+ * of the rank. Then owners update and the new values spread.
  *
- * What is not: contention inside the switches beyond the trunks' bandwidth, packet loss, the file system, and messages of
- * other jobs. docs/scaling.md has the figures and how the model compares
+ * What is not: contention inside the switches beyond the trunks' bandwidth, packet loss, the file system, and messages
+ * of other jobs. docs/scaling.md has the figures and how the model compares
  * with real runs. Nothing here talks to other ranks. */
 #ifndef BNF_DIST_SCALE_H
 #define BNF_DIST_SCALE_H

@@ -21,9 +21,9 @@ typedef struct bnf_folder {
 bnf_status bnf_folder_path(const bnf_job *job, const char *name, char **path);
 /* Opens log.txt if the folder exists and it is not open: messages go there from now on. `folder` starts as zeros. */
 bnf_status bnf_folder_open_log(const bnf_job *job, bnf_folder *folder);
-/* Creates the folder, gives files of its own (copies) to a job that has followed another one, so that what the other may
- * still write goes nowhere; writes config.yaml, opens metrics, events and log for a run that goes on after `step` (-1: a
- * fresh one). */
+/* Creates the folder, gives files of its own (copies) to a job that has followed another one, so that what the other
+ * may still write goes nowhere; writes config.yaml, opens metrics, events and log for a run that goes on after `step`
+ * (-1: a fresh one). */
 bnf_status bnf_folder_open(const bnf_job *job, int64_t step, bnf_folder *folder);
 /* Does the folder hold a run already? */
 bool bnf_folder_used(const bnf_job *job);

@@ -37,7 +37,8 @@ typedef struct bnf_recipe {
      * NULL: the recipe has none. options: what the command line gave, "key=value". */
     bnf_status (*certify)(struct bnf_run *run, const char *const *options, int n_options, bnf_buf *text);
     bnf_status (*attack)(struct bnf_run *run, const char *const *options, int n_options, bnf_buf *text);
-    /* Adds the recipe's sections to the run report; collective, html is NULL on all ranks but 0. NULL: nothing to add. */
+    /* Adds the recipe's sections to the run report; collective, html is NULL on all ranks but 0. NULL: nothing to add.
+     * */
     bnf_status (*report)(struct bnf_run *run, bnf_html *html);
 } bnf_recipe;
 

@@ -1,5 +1,5 @@
-/* A library that is loaded before all others (LD_PRELOAD) and makes one system call on the files of a run fail, be the last
- * thing that its process does, or wait. Counted are calls that change a file: open to write, write, fsync, close,
+/* A library that is loaded before all others (LD_PRELOAD) and makes one system call on the files of a run fail, be the
+ * last thing that its process does, or wait. Counted are calls that change a file: open to write, write, fsync, close,
  * rename, link, unlink; of checkpoints (ckpt-*) and of their folder, which is only synchronised.
  *
  *   BNF_FAULT_FOLDER   the run folder, absolute: nothing else is counted
