@@ -3,6 +3,7 @@
 #include "cli/cmd.h"
 #include "cli/recipes.h"
 
+#include "comm/host.h"
 #include "train/run.h"
 
 #include <math.h>
@@ -95,7 +96,12 @@ bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
     if (resume)
         options.resume = strcmp(resume, "auto") == 0 ? BNF_RESUME_AUTO : BNF_RESUME_PATH;
     BNF_TRY(bnf_job_load(world, bnf_recipes, files.item[0], set.item, (int)set.count, &job));
-    bnf_status s = bnf_run_train(job, world, &options, &result);
+    bnf_comm *ordered = NULL; /* large messages go between neighbours: they shall share a host */
+    bnf_status s = bnf_comm_by_host(world, &ordered);
+    if (s == BNF_OK)
+        s = bnf_run_train(job, ordered, &options, &result);
+    if (s != BNF_ERR_COMM) /* which may have left ranks that would not come */
+        bnf_comm_destroy(ordered);
     if (s == BNF_OK && first)
         print_result(job, &result);
     if (s == BNF_OK && result.interrupted)
