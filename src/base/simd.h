@@ -12,7 +12,8 @@
  *   - static and external functions both work, also in a table of function pointers (the table holds the dispatcher's
  *     choice). External ones are marked in the .c file at the definition only.
  *   - `static inline` helpers called in the loop are inlined into every clone and compiled for that clone's level. A
- *     helper too large to be inlined stays at the baseline level: give it __attribute__((always_inline)) or clone it as well.
+ *     helper too large to be inlined stays at the baseline level: give it __attribute__((always_inline)) or clone it
+ *     as well.
  *     Library calls (expf, fmaxf) stop vectorising; write `a < b ? b : a`.
  *   - the body of an OpenMP region inside the function is cloned with it.
  *

@@ -53,42 +53,64 @@ static bnf_scale_cluster cluster_of(const request *q)
                                .add_bandwidth = q->memory_gbytes * 1e9 / 3};
 }
 
-/* Elements of a group's parameters that each rank owns, as offsets: offset[ranks + 1]. */
-static void group_owners(const bnf_params *params, const bnf_grad_group *group, const int *owner, int ranks,
-                         int64_t *offset)
+/* Owners on so many ranks, and room for what follows from them. */
+typedef struct owners {
+    int ranks;
+    int *owner;       /* [parameters] */
+    int64_t *offset;  /* [ranks + 1] of a set of parameters */
+    int64_t *offsets; /* [2 BNF_SCALE_MAX_BUCKETS][ranks + 1] of buckets */
+    int n_offsets;
+    double *work; /* [ranks] */
+} owners;
+
+static void owners_release(owners *o)
 {
-    memset(offset, 0, ((size_t)ranks + 1) * sizeof *offset);
-    for (int i = 0; i < group->n_params; i++)
-        offset[owner[group->params[i]] + 1] += bnf_desc_count(&bnf_params_info(params, group->params[i])->desc);
-    for (int r = 0; r < ranks; r++)
-        offset[r + 1] += offset[r];
+    bnf_free(o->owner);
+    bnf_free(o->offset);
+    bnf_free(o->offsets);
+    bnf_free(o->work);
 }
 
-/* A group is one flow, which travels in chunks that hold the same share of every owner's elements (comm/flow.h). In the
- * model each chunk is a bucket of its own, but of a group at most MAX_CHUNKS: finer ones change little. offset[ranks +
- * 1] is the group's; offsets: [buckets][ranks + 1], filled from bucket load->n_buckets on. */
-static bnf_status add_chunks(bnf_scale_load *load, int64_t chunk_bytes, double ready, int ranks, const int64_t *offset,
-                             int64_t *offsets)
+static bnf_status owners_make(const bnf_params *params, int ranks, owners *o)
 {
-    int64_t measure = 0, bytes = chunk_bytes > 0 ? chunk_bytes : bnf_flow_chunk_bytes(load->algorithm, ranks);
-    for (int r = 0; r < ranks; r++)
-        measure = offset[r + 1] - offset[r] > measure ? offset[r + 1] - offset[r] : measure;
-    if (load->algorithm == BNF_FLOW_HALVING)
-        measure = offset[ranks];
+    size_t width = (size_t)ranks + 1;
+    *o = (owners){.ranks = ranks};
+    BNF_TRY(bnf_calloc((size_t)bnf_params_count(params) + 1, sizeof *o->owner, "owners", &o->owner));
+    BNF_TRY(bnf_alloc(width * sizeof *o->offset, "owners", &o->offset));
+    BNF_TRY(bnf_alloc(2 * BNF_SCALE_MAX_BUCKETS * width * sizeof *o->offsets, "owners", &o->offsets));
+    BNF_TRY(bnf_alloc(width * sizeof *o->work, "owners", &o->work));
+    return bnf_owners_assign(params, ranks, o->owner);
+}
+
+/* Adds a parameter to the set whose offsets are counted. */
+static void count(const bnf_params *params, owners *o, int param)
+{
+    o->offset[o->owner[param] + 1] += bnf_desc_count(&bnf_params_info(params, param)->desc);
+}
+
+/* The set that was counted travels as one flow, in chunks that hold the same share of every owner's elements
+ * (comm/flow.h). In the model each chunk is a bucket of its own, but of a set at most MAX_CHUNKS: finer ones change
+ * little. Clears the set. */
+static bnf_status add_chunks(const bnf_job *job, bnf_flow_algorithm algorithm, owners *o, double at,
+                             bnf_scale_bucket *buckets, int *n_buckets)
+{
+    int64_t measure = 0, bytes = job->dist.bucket > 0 ? job->dist.bucket : bnf_flow_chunk_bytes(algorithm, o->ranks);
+    for (int r = 0; r < o->ranks; r++) {
+        int64_t own = o->offset[r + 1];
+        measure = algorithm == BNF_FLOW_HALVING ? measure + own : own > measure ? own : measure;
+    }
     int64_t n = (measure * (int64_t)sizeof(float) + bytes - 1) / bytes;
     n = n > MAX_CHUNKS ? MAX_CHUNKS : n;
     for (int64_t i = 0; i < n; i++) {
-        if (load->n_buckets == BNF_SCALE_MAX_BUCKETS)
+        if (*n_buckets == BNF_SCALE_MAX_BUCKETS)
             return bnf_fail(BNF_ERR_CONFIG, "more than %d chunks: lower dist.cuts", BNF_SCALE_MAX_BUCKETS);
-        int64_t *own = offsets + (int64_t)load->n_buckets * (ranks + 1);
+        int64_t *own = o->offsets + (int64_t)o->n_offsets++ * (o->ranks + 1);
         own[0] = 0;
-        for (int r = 0; r < ranks; r++) {
-            int64_t all = offset[r + 1] - offset[r];
-            own[r + 1] = own[r] + all * (i + 1) / n - all * i / n;
-        }
-        load->owner_offset[load->n_buckets] = own;
-        load->ready[load->n_buckets++] = ready;
+        for (int r = 0; r < o->ranks; r++)
+            own[r + 1] = own[r] + o->offset[r + 1] * (i + 1) / n - o->offset[r + 1] * i / n;
+        buckets[(*n_buckets)++] = (bnf_scale_bucket){own, at};
     }
+    memset(o->offset, 0, ((size_t)o->ranks + 1) * sizeof *o->offset);
     return BNF_OK;
 }
 
@@ -105,22 +127,43 @@ static double done_after(const bnf_plan *plan, int segment)
 }
 
 /* Work of the owner that has most, in flops. */
-static double dearest(const bnf_params *params, const int *owner, int ranks, double *work)
+static double dearest(const bnf_params *params, owners *o)
 {
     double most = 0;
-    memset(work, 0, (size_t)ranks * sizeof *work);
+    memset(o->work, 0, (size_t)o->ranks * sizeof *o->work);
     for (int i = 0; i < bnf_params_count(params); i++)
         if (bnf_params_info(params, i)->trainable) {
-            work[owner[i]] += bnf_owners_cost(bnf_params_info(params, i));
-            most = work[owner[i]] > most ? work[owner[i]] : most;
+            double *work = &o->work[o->owner[i]];
+            *work += bnf_owners_cost(bnf_params_info(params, i));
+            most = *work > most ? *work : most;
         }
     return most;
 }
 
-/* The load with the owners that training on so many ranks has. offset[ranks + 1], work[ranks], owner[params]: scratch.
- * */
-static bnf_status load_of(const source *from, int ranks, int *owner, int64_t *offset, double *work, int64_t *offsets,
-                          bnf_scale_load *load)
+/* Gradients group by group as they become final; new values by the segment of the next step that reads them first. */
+static bnf_status add_buckets(const source *from, owners *o, bnf_scale_load *load)
+{
+    int segments = bnf_plan_segments(from->plan);
+    memset(o->offset, 0, ((size_t)o->ranks + 1) * sizeof *o->offset);
+    for (int g = 0; g < bnf_plan_grad_groups(from->plan); g++) {
+        const bnf_grad_group *group = bnf_plan_grad_layout(from->plan, g);
+        for (int i = 0; i < group->n_params; i++)
+            count(from->params, o, group->params[i]);
+        BNF_TRY(add_chunks(from->job, load->algorithm, o, done_after(from->plan, group->segment), load->gradients,
+                           &load->n_gradients));
+    }
+    for (int s = 0; s < segments; s++) {
+        for (int i = 0; i < bnf_params_count(from->params); i++)
+            if (bnf_params_info(from->params, i)->trainable && bnf_plan_first_read(from->plan, i) == s)
+                count(from->params, o, i);
+        BNF_TRY(add_chunks(from->job, load->algorithm, o, s > 0 ? done_after(from->plan, s - 1) : 0, load->values,
+                           &load->n_values));
+    }
+    return BNF_OK;
+}
+
+/* The load with the owners that training on so many ranks has. */
+static bnf_status load_of(const source *from, owners *o, bnf_scale_load *load)
 {
     const request *q = from->request;
     const bnf_job *job = from->job;
@@ -131,14 +174,8 @@ static bnf_status load_of(const source *from, int ranks, int *owner, int64_t *of
                              .leaves_per_rank = 1,
                              .algorithm = job->dist.algorithm == BNF_FLOW_DIRECT ? BNF_FLOW_DIRECT : BNF_FLOW_HALVING,
                              .overlap = !q->blocking};
-    BNF_TRY(bnf_owners_assign(from->params, ranks, owner));
-    load->update_seconds = dearest(from->params, owner, ranks, work) / (q->gflops * 1e9);
-    for (int g = 0; g < bnf_plan_grad_groups(from->plan); g++) {
-        const bnf_grad_group *group = bnf_plan_grad_layout(from->plan, g);
-        group_owners(from->params, group, owner, ranks, offset);
-        BNF_TRY(add_chunks(load, job->dist.bucket, done_after(from->plan, group->segment), ranks, offset, offsets));
-    }
-    return BNF_OK;
+    load->update_seconds = dearest(from->params, o) / (q->gflops * 1e9);
+    return add_buckets(from, o, load);
 }
 
 static void print_result(const bnf_scale_load *load, int ranks, const bnf_scale_result *r, FILE *json)
@@ -158,27 +195,18 @@ static void print_result(const bnf_scale_load *load, int ranks, const bnf_scale_
 
 static bnf_status simulate(const source *from, int ranks, FILE *json)
 {
-    size_t width = (size_t)ranks + 1;
     bnf_scale_cluster cluster = cluster_of(from->request);
     bnf_scale_load load;
     bnf_scale_result r;
-    int64_t *offsets = NULL;
-    double *work = NULL;
-    int *owner = NULL;
-    bnf_status s = bnf_alloc((BNF_SCALE_MAX_BUCKETS + 1) * width * sizeof *offsets, "owners", &offsets);
+    owners o;
+    bnf_status s = owners_make(from->params, ranks, &o);
     if (s == BNF_OK)
-        s = bnf_alloc(width * sizeof *work, "owners", &work);
-    if (s == BNF_OK)
-        s = bnf_calloc((size_t)bnf_params_count(from->params) + 1, sizeof *owner, "owners", &owner);
-    if (s == BNF_OK)
-        s = load_of(from, ranks, owner, offsets + BNF_SCALE_MAX_BUCKETS * width, work, offsets, &load);
+        s = load_of(from, &o, &load);
     if (s == BNF_OK)
         s = bnf_scale_run(&cluster, &load, ranks, (int)from->request->steps, (uint64_t)from->request->seed, &r);
     if (s == BNF_OK)
         print_result(&load, ranks, &r, json);
-    bnf_free(offsets);
-    bnf_free(work);
-    bnf_free(owner);
+    owners_release(&o);
     return s;
 }
 

@@ -99,12 +99,13 @@ static bnf_status add_rank(pattern *p, const bnf_rank_moves *m, int rank, const 
 }
 
 /* patterns[n] of the flows with these owners; the moves of a rank are made once for all of them. */
-static bnf_status patterns_make(int ranks, int32_t leaves, bool spread, const bnf_scale_load *l, pattern *patterns)
+static bnf_status patterns_make(int ranks, int32_t leaves, bool spread, bnf_flow_algorithm algorithm,
+                                const bnf_scale_bucket *buckets, int n, pattern *patterns)
 {
     bnf_routes *routes;
     bnf_status s = BNF_OK;
-    BNF_TRY(bnf_routes_create(ranks, leaves, spread, l->algorithm, &routes));
-    for (int f = 0; f < l->n_buckets && s == BNF_OK; f++) {
+    BNF_TRY(bnf_routes_create(ranks, leaves, spread, algorithm, &routes));
+    for (int f = 0; f < n && s == BNF_OK; f++) {
         pattern *p = &patterns[f];
         p->rounds = routes->rounds;
         s = bnf_calloc((size_t)ranks + 1, sizeof *p->first, "schedule", &p->first);
@@ -114,8 +115,8 @@ static bnf_status patterns_make(int ranks, int32_t leaves, bool spread, const bn
     for (int r = 0; r < ranks && s == BNF_OK; r++) {
         bnf_rank_moves *m = NULL;
         s = bnf_routes_of_rank(routes, r, &m);
-        for (int f = 0; f < l->n_buckets && s == BNF_OK; f++)
-            s = add_rank(&patterns[f], m, r, l->owner_offset[f]);
+        for (int f = 0; f < n && s == BNF_OK; f++)
+            s = add_rank(&patterns[f], m, r, buckets[f].owner_offset);
         bnf_rank_moves_destroy(m);
     }
     bnf_routes_destroy(routes);
@@ -202,7 +203,7 @@ static void release(world *w, int flow, int rank)
     }
 }
 
-/* All flows from their starts [flows * ranks] to the end; last[ranks]: when a rank had everything. */
+/* All flows from their starts [flows * ranks] to the end; last[flows * ranks]: when a rank had everything of a flow. */
 static void run_flows(world *w, int flows, const double *starts, double *last)
 {
     const bnf_scale_cluster *c = w->cluster;
@@ -211,7 +212,7 @@ static void run_flows(world *w, int flows, const double *starts, double *last)
         for (int r = 0; r < w->ranks; r++) {
             double start = starts[(int64_t)f * w->ranks + r];
             w->seats[(int64_t)f * w->ranks + r] = (seat){.next = w->patterns[f].first[r], .last = start};
-            last[r] = later(f ? last[r] : 0, start);
+            last[(int64_t)f * w->ranks + r] = start;
         }
     for (int f = 0; f < flows; f++)
         for (int r = 0; r < w->ranks; r++)
@@ -231,7 +232,7 @@ static void run_flows(world *w, int flows, const double *starts, double *last)
         seat *s = &w->seats[(int64_t)e.flow * w->ranks + to];
         s->arrived++;
         s->last = later(s->last, done);
-        last[to] = later(last[to], done);
+        last[(int64_t)e.flow * w->ranks + to] = s->last;
         release(w, e.flow, to);
     }
 }
@@ -241,7 +242,7 @@ static void run_flows(world *w, int flows, const double *starts, double *last)
 typedef struct model {
     world world;
     pattern reduce[BNF_SCALE_MAX_BUCKETS], spread[BNF_SCALE_MAX_BUCKETS];
-    double *starts, *last, *factor; /* [flows * ranks], [ranks], [ranks] */
+    double *starts, *last, *computing; /* [flows * ranks], [flows * ranks], [ranks] */
 } model;
 
 static void model_release(model *m)
@@ -260,13 +261,14 @@ static void model_release(model *m)
 static bnf_status model_make(const bnf_scale_cluster *c, const bnf_scale_load *l, int ranks, model *m)
 {
     world *w = &m->world;
-    size_t n = (size_t)ranks, flows = (size_t)l->n_buckets;
+    size_t n = (size_t)ranks, flows = (size_t)(l->n_gradients > l->n_values ? l->n_gradients : l->n_values);
     w->cluster = c;
     w->ranks = ranks;
     w->hosts = (ranks + c->ranks_per_host - 1) / c->ranks_per_host;
     w->switches = c->hosts_per_switch ? (w->hosts + c->hosts_per_switch - 1) / c->hosts_per_switch : 1;
-    BNF_TRY(patterns_make(ranks, ranks * l->leaves_per_rank, false, l, m->reduce));
-    BNF_TRY(patterns_make(ranks, ranks, true, l, m->spread));
+    BNF_TRY(
+        patterns_make(ranks, ranks * l->leaves_per_rank, false, l->algorithm, l->gradients, l->n_gradients, m->reduce));
+    BNF_TRY(patterns_make(ranks, ranks, true, l->algorithm, l->values, l->n_values, m->spread));
     size_t places = 3 * (size_t)w->hosts + 2 * (size_t)w->switches;
     BNF_TRY(bnf_calloc(places, sizeof(double), "model of the network", &w->host_out));
     w->host_in = w->host_out + w->hosts;
@@ -276,15 +278,15 @@ static bnf_status model_make(const bnf_scale_cluster *c, const bnf_scale_load *l
     BNF_TRY(bnf_calloc(n, sizeof *w->busy, "model of the network", &w->busy));
     BNF_TRY(bnf_calloc(n * flows, sizeof *w->seats, "model of the network", &w->seats));
     int64_t reduce = 0, spread = 0;
-    for (int f = 0; f < l->n_buckets; f++) {
+    for (int f = 0; f < l->n_gradients; f++)
         reduce += m->reduce[f].first[ranks];
+    for (int f = 0; f < l->n_values; f++)
         spread += m->spread[f].first[ranks];
-    }
     w->heap.capacity = (reduce > spread ? reduce : spread) + 1;
     BNF_TRY(bnf_calloc((size_t)w->heap.capacity, sizeof *w->heap.item, "model of the network", &w->heap.item));
-    BNF_TRY(bnf_calloc(n * flows + 2 * n, sizeof(double), "model of the network", &m->starts));
+    BNF_TRY(bnf_calloc(2 * n * flows + n, sizeof(double), "model of the network", &m->starts));
     m->last = m->starts + n * flows;
-    m->factor = m->last + n;
+    m->computing = m->last + n * flows;
     return BNF_OK;
 }
 
@@ -302,38 +304,49 @@ static double largest(const double *v, int n)
     return max;
 }
 
+/* From the end of the update until all have what a segment of the next step needs, beyond what computing hides. */
+static double late_values(const model *m, const bnf_scale_load *l, double updated)
+{
+    double late = 0;
+    for (int f = 0; f < l->n_values; f++)
+        for (int k = 0; k < m->world.ranks; k++) {
+            double hidden = l->overlap ? l->values[f].at * l->compute_seconds : 0;
+            late = later(late, m->last[(int64_t)f * m->world.ranks + k] - updated - hidden);
+        }
+    return late;
+}
+
 static void one_step(model *m, const bnf_scale_load *l, int step, uint64_t seed, bnf_scale_result *r)
 {
     world *w = &m->world;
     int ranks = w->ranks;
     bnf_philox_key key = bnf_philox_key_make(seed, BNF_STREAM_TEST);
-    double computed = 0;
     for (int k = 0; k < ranks; k++) {
         double a, b;
         bnf_philox_normal2(bnf_philox(key, bnf_philox_counter((uint32_t)step, (uint64_t)k, 0)), &a, &b);
-        m->factor[k] = later(l->compute_seconds * (1 + l->spread * a), 0);
-        computed = later(computed, m->factor[k]);
+        m->computing[k] = later(l->compute_seconds * (1 + l->spread * a), 0);
     }
-    for (int f = 0; f < l->n_buckets; f++)
+    double computed = largest(m->computing, ranks);
+    for (int f = 0; f < l->n_gradients; f++)
         for (int k = 0; k < ranks; k++)
-            m->starts[(int64_t)f * ranks + k] = m->factor[k] * (l->overlap ? l->ready[f] : 1);
+            m->starts[(int64_t)f * ranks + k] = m->computing[k] * (l->overlap ? l->gradients[f].at : 1);
     idle(w);
     w->patterns = m->reduce;
     w->bytes_per_element = l->bytes_per_element;
-    run_flows(w, l->n_buckets, m->starts, m->last);
-    double reduced = later(largest(m->last, ranks), computed);
+    run_flows(w, l->n_gradients, m->starts, m->last);
+    double reduced = later(largest(m->last, l->n_gradients * ranks), computed);
     double updated = reduced + l->update_seconds;
-    for (int64_t i = 0; i < (int64_t)l->n_buckets * ranks; i++)
+    for (int64_t i = 0; i < (int64_t)l->n_values * ranks; i++)
         m->starts[i] = updated;
     idle(w);
     w->patterns = m->spread;
     w->bytes_per_element = 4;
-    run_flows(w, l->n_buckets, m->starts, m->last);
-    double ended = later(largest(m->last, ranks), updated);
-    r->step_seconds += ended;
+    run_flows(w, l->n_values, m->starts, m->last);
+    double late = late_values(m, l, updated);
+    r->step_seconds += updated + late;
     r->compute_seconds += computed;
     r->reduce_exposed += reduced - computed;
-    r->spread_exposed += ended - updated;
+    r->spread_exposed += late;
 }
 
 /* Adds what rank k sends in a flow. */
@@ -348,10 +361,10 @@ static void traffic(const model *m, const bnf_scale_load *l, bnf_scale_result *r
 {
     for (int k = 0; k < m->world.ranks; k++) {
         int64_t bytes = 0, messages = 0;
-        for (int f = 0; f < l->n_buckets; f++) {
+        for (int f = 0; f < l->n_gradients; f++)
             sent_by(&m->reduce[f], k, l->bytes_per_element, &bytes, &messages);
+        for (int f = 0; f < l->n_values; f++)
             sent_by(&m->spread[f], k, 4, &bytes, &messages);
-        }
         r->bytes = bytes > r->bytes ? bytes : r->bytes;
         r->messages = messages > r->messages ? messages : r->messages;
     }
@@ -361,8 +374,9 @@ static bnf_status check(const bnf_scale_cluster *c, const bnf_scale_load *l, int
 {
     bool good = ranks >= 1 && steps >= 1 && c->ranks_per_host >= 1 && c->hosts_per_switch >= 0 &&
                 c->oversubscription > 0 && c->bandwidth > 0 && c->memory_bandwidth > 0 && c->add_bandwidth > 0 &&
-                l->n_buckets >= 1 && l->n_buckets <= BNF_SCALE_MAX_BUCKETS && l->leaves_per_rank >= 1 &&
-                l->compute_seconds > 0 && l->algorithm != BNF_FLOW_AUTO;
+                l->n_gradients >= 1 && l->n_gradients <= BNF_SCALE_MAX_BUCKETS && l->n_values >= 1 &&
+                l->n_values <= BNF_SCALE_MAX_BUCKETS && l->leaves_per_rank >= 1 && l->compute_seconds > 0 &&
+                l->algorithm != BNF_FLOW_AUTO;
     return good ? BNF_OK : bnf_fail(BNF_ERR_ARG, "the model of the cluster needs positive ranks, steps and bandwidths");
 }
 

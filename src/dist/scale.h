@@ -29,18 +29,23 @@ typedef struct bnf_scale_cluster {
     double add_bandwidth;                    /* bytes of a received message that a rank adds up per second */
 } bnf_scale_cluster;
 
+/* f32 elements that travel together. */
+typedef struct bnf_scale_bucket {
+    const int64_t *owner_offset; /* [ranks + 1] as in a flow; borrowed */
+    double at; /* fraction of the computing of a step: gradients are final then, new values needed (the next step) */
+} bnf_scale_bucket;
+
 /* A step of one rank. Buckets in the order in which they are started. */
 typedef struct bnf_scale_load {
     double compute_seconds; /* forward and backward */
     double spread;          /* relative standard deviation of compute_seconds between ranks and steps */
     double update_seconds;  /* of the owner that has most to do */
-    int n_buckets;
-    const int64_t *owner_offset[BNF_SCALE_MAX_BUCKETS]; /* [ranks + 1] as in a flow; f32 elements; borrowed */
-    double ready[BNF_SCALE_MAX_BUCKETS];                /* fraction of the computing after which the bucket is final */
+    int n_gradients, n_values;
+    bnf_scale_bucket gradients[BNF_SCALE_MAX_BUCKETS], values[BNF_SCALE_MAX_BUCKETS];
     int bytes_per_element; /* of gradients on the wire: 4, or 2 with bf16; new values take 4 */
     int32_t leaves_per_rank;
     bnf_flow_algorithm algorithm;
-    bool overlap; /* false: all buckets start after the computing, as with dist.progress: blocking */
+    bool overlap; /* false: nothing travels while ranks compute, as with dist.progress: blocking */
 } bnf_scale_load;
 
 typedef struct bnf_scale_result {

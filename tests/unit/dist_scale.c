@@ -29,9 +29,10 @@ static bnf_scale_load one_bucket(int64_t elements)
 {
     bucket = elements;
     return (bnf_scale_load){.compute_seconds = 1,
-                            .n_buckets = 1,
-                            .owner_offset = {owners},
-                            .ready = {1},
+                            .n_gradients = 1,
+                            .n_values = 1,
+                            .gradients = {{owners, 1}},
+                            .values = {{owners, 0}},
                             .bytes_per_element = 4,
                             .leaves_per_rank = 2,
                             .algorithm = BNF_FLOW_HALVING,
@@ -88,14 +89,18 @@ static void test_overlap_hides_what_fits(void **unused)
     (void)unused;
     bnf_scale_cluster c = quiet_cluster();
     bnf_scale_load l = one_bucket(4 * MIB); /* 16 MiB at 1 GB/s: 17 ms of 500 */
-    l.ready[0] = 0.5;
+    l.gradients[0].at = 0.5;
     assert_true(run(&c, &l, 8).reduce_exposed < 1e-12);
     l.overlap = false;
     assert_true(run(&c, &l, 8).reduce_exposed > 0.014);
     l.overlap = true;
     c.bandwidth = 1e7; /* 1.5 s of transfer: one of it is left over */
     double left = run(&c, &l, 8).reduce_exposed;
-    assert_true(fabs(left - (4.0 * 4 * MIB * 7 / 8 / 1e7 + 3e-5 - 0.5)) < 1e-9);
+    double one_way = 4.0 * 4 * MIB * 7 / 8 / 1e7 + 3e-5;
+    assert_true(fabs(left - (one_way - 0.5)) < 1e-9);
+    assert_true(fabs(run(&c, &l, 8).spread_exposed - one_way) < 1e-9);
+    l.values[0].at = 0.25; /* not read in the first quarter of the next step */
+    assert_true(fabs(run(&c, &l, 8).spread_exposed - (one_way - 0.25)) < 1e-9);
 }
 
 /* The slowest rank of many sets the pace, and the more ranks the slower. */
