@@ -22,6 +22,13 @@ model:
 YAML
 train=(train "$work/c.yaml" --set run.folder="$work/run")
 curves() { sed -E 's/, "(samples_per_second|[a-z]+_seconds)": [^,}]*//g' "$work/run/metrics.jsonl"; }
+# reached STEP: a checkpoint of this step or a later one is there (older ones are removed quickly)
+reached() {
+    local newest
+    newest=$(find "$work/run/checkpoints" -name 'ckpt-*.h5' -printf '%f\n' 2>/dev/null | sort | tail -n 1)
+    newest=${newest#ckpt-}
+    [ -n "$newest" ] && [ $((10#${newest%%[!0-9]*})) -ge "$1" ]
+}
 at() { printf '%s/run/checkpoints/ckpt-%012d.h5' "$work" "$1"; }
 
 succeed "train" launch 1 1 "${train[@]}"
@@ -41,7 +48,7 @@ stopped() {
                 >"$work/out" 2>&1 &
         fi
         pid=$!
-        until [ -e "$(at 15)" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.005; done
+        until reached 15 || ! kill -0 $pid 2>/dev/null; do sleep 0.005; done
         whom=$pid
         [ "$3" = rank ] && whom=$(pgrep -P "$(pgrep -P $pid -x wrap | tail -n 1)")
         kill "-$1" "$whom" 2>/dev/null
@@ -103,10 +110,11 @@ ranks_ended "SIGUSR1" 2
 went_on "SIGUSR1" 3 1
 checks "SIGTERM during an evaluation and a checkpoint: they are finished, then a checkpoint is there, and 75"
 for phase in 40:evaluate 15:checkpoint; do
+    before=$((${phase%:*} - 5))
     rm -rf "$work/run"
     BNF_TEST_STALL=0:$phase:1 "$banff" "${train[@]}" --set data.batch=160 >"$work/out" 2>&1 & # 2 steps in an epoch
     pid=$!
-    until [ -e "$(at 10)" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    until reached $before || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
     sleep 0.3 # it is in the phase by now, or at least comes to it with the signal
     kill -TERM $pid
     code=0
