@@ -6,6 +6,7 @@
 #   succeed WHAT COMMAND...             it must end with 0; output in $work/out
 #   refuse WHAT TEXT... -- COMMAND...   it must end soon, with an error that holds every TEXT; code in $code
 #   every_rank WHAT RANKS TEXT... -- ARGUMENTS...   the same of every one of so many ranks
+#   reached FOLDER STEP     true once a run has a checkpoint of this step or a later one (older ones are removed quickly)
 #   weights FOLDER       a hash of the weights in a run's newest checkpoint
 #   checkpoint FOLDER STEP   the file of a run's checkpoint, of the newest generation that has it
 #   finish               ends the script with its verdict
@@ -120,6 +121,13 @@ checkpoint() {
     name=$(printf 'ckpt-%012d' "$2")
     found=$(find "$1/checkpoints" -maxdepth 1 -name "$name*.h5" ! -name '*.part-*' 2>/dev/null | sort -V | tail -n 1)
     printf '%s' "${found:-$1/checkpoints/$name.h5}"
+}
+
+reached() {
+    local newest
+    newest=$(find "$1/checkpoints" -name 'ckpt-*.h5' -printf '%f\n' 2>/dev/null | sort | tail -n 1)
+    newest=${newest#ckpt-}
+    [ -n "$newest" ] && [ $((10#${newest%%[!0-9]*})) -ge "$2" ]
 }
 
 weights() {

@@ -22,13 +22,6 @@ model:
 YAML
 train=(train "$work/c.yaml" --set run.folder="$work/run")
 curves() { sed -E 's/, "(samples_per_second|[a-z]+_seconds)": [^,}]*//g' "$work/run/metrics.jsonl"; }
-# reached STEP: a checkpoint of this step or a later one is there (older ones are removed quickly)
-reached() {
-    local newest
-    newest=$(find "$work/run/checkpoints" -name 'ckpt-*.h5' -printf '%f\n' 2>/dev/null | sort | tail -n 1)
-    newest=${newest#ckpt-}
-    [ -n "$newest" ] && [ $((10#${newest%%[!0-9]*})) -ge "$1" ]
-}
 at() { printf '%s/run/checkpoints/ckpt-%012d.h5' "$work" "$1"; }
 
 succeed "train" launch 1 1 "${train[@]}"
@@ -48,7 +41,7 @@ stopped() {
                 >"$work/out" 2>&1 &
         fi
         pid=$!
-        until reached 15 || ! kill -0 $pid 2>/dev/null; do sleep 0.005; done
+        until reached "$work/run" 15 || ! kill -0 $pid 2>/dev/null; do sleep 0.005; done
         whom=$pid
         [ "$3" = rank ] && whom=$(pgrep -P "$(pgrep -P $pid -x wrap | tail -n 1)")
         kill "-$1" "$whom" 2>/dev/null
@@ -114,7 +107,7 @@ for phase in 40:evaluate 15:checkpoint; do
     rm -rf "$work/run"
     BNF_TEST_STALL=0:$phase:1 "$banff" "${train[@]}" --set data.batch=160 >"$work/out" 2>&1 & # 2 steps in an epoch
     pid=$!
-    until reached $before || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    until reached "$work/run" $before || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
     sleep 0.3 # it is in the phase by now, or at least comes to it with the signal
     kill -TERM $pid
     code=0
@@ -131,7 +124,7 @@ for gap in 0 1.2; do
     [ $gap = 0 ] || stay=1000
     BNF_TEST_STALL=0:12:compute:$stay "$banff" "${train[@]}" >"$work/out" 2>&1 &
     pid=$!
-    until [ -e "$(at 10)" ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    until reached "$work/run" 10 || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
     sleep 0.5 # it is in step 12
     kill -USR1 $pid
     sleep $gap

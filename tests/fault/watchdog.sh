@@ -78,7 +78,7 @@ endless() {
     rm -rf "$work/run" "$work"/pid.*
     mpirun -n 2 "$work/wrap" "$work" "$banff" "${train[@]}" --set train.epochs=1000000 >"$work/out" 2>&1 &
     mpirun=$!
-    until [ -e "$work/run/checkpoints/ckpt-000000000006.h5" ] || ! kill -0 $mpirun 2>/dev/null; do sleep 0.05; done
+    until reached "$work/run" 6 || ! kill -0 $mpirun 2>/dev/null; do sleep 0.05; done
     "$@"
     code=0
     wait $mpirun || code=$?
