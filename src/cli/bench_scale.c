@@ -22,7 +22,7 @@ static const char about[] =
     "the\n"
     "options: each rank computes --samples samples (weak scaling). A model, not a measurement: docs/scaling.md says "
     "what\n"
-    "it leaves out and how far it was from real runs. dist.cuts, dist.bucket and dist.algorithm of CONFIG apply.\n";
+    "it leaves out and how far it was from real runs. dist.* and train.shared_above of CONFIG apply.\n";
 
 /* As given by the options. */
 typedef struct request {
@@ -71,7 +71,7 @@ static void owners_release(owners *o)
     bnf_free(o->work);
 }
 
-static bnf_status owners_make(const bnf_params *params, int ranks, owners *o)
+static bnf_status owners_make(const bnf_params *params, int ranks, int64_t shared_above, owners *o)
 {
     size_t width = (size_t)ranks + 1;
     *o = (owners){.ranks = ranks};
@@ -79,13 +79,17 @@ static bnf_status owners_make(const bnf_params *params, int ranks, owners *o)
     BNF_TRY(bnf_alloc(width * sizeof *o->offset, "owners", &o->offset));
     BNF_TRY(bnf_alloc(2 * BNF_SCALE_MAX_BUCKETS * width * sizeof *o->offsets, "owners", &o->offsets));
     BNF_TRY(bnf_alloc(width * sizeof *o->work, "owners", &o->work));
-    return bnf_owners_assign(params, ranks, o->owner);
+    return bnf_owners_assign_shared(params, ranks, shared_above, o->owner);
 }
 
-/* Adds a parameter to the set whose offsets are counted. */
+/* Adds a parameter to the set that is counted: to its owner, or in equal slices to all (train.shared_above). */
 static void count(const bnf_params *params, owners *o, int param)
 {
-    o->offset[o->owner[param] + 1] += bnf_desc_count(&bnf_params_info(params, param)->desc);
+    int64_t n = bnf_desc_count(&bnf_params_info(params, param)->desc);
+    if (o->owner[param] >= 0)
+        o->offset[o->owner[param] + 1] += n;
+    for (int r = 0; r < o->ranks && o->owner[param] < 0; r++)
+        o->offset[r + 1] += n * (r + 1) / o->ranks - n * r / o->ranks;
 }
 
 /* The set that was counted travels as one flow, in chunks that hold the same share of every owner's elements
@@ -129,15 +133,18 @@ static double done_after(const bnf_plan *plan, int segment)
 /* Work of the owner that has most, in flops. */
 static double dearest(const bnf_params *params, owners *o)
 {
-    double most = 0;
+    double most = 0, shared = 0;
     memset(o->work, 0, (size_t)o->ranks * sizeof *o->work);
-    for (int i = 0; i < bnf_params_count(params); i++)
-        if (bnf_params_info(params, i)->trainable) {
-            double *work = &o->work[o->owner[i]];
-            *work += bnf_owners_cost(bnf_params_info(params, i));
-            most = *work > most ? *work : most;
-        }
-    return most;
+    for (int i = 0; i < bnf_params_count(params); i++) {
+        const bnf_param_info *info = bnf_params_info(params, i);
+        if (info->trainable && o->owner[i] < 0)
+            shared += bnf_owners_cost(info) / o->ranks;
+        else if (info->trainable)
+            o->work[o->owner[i]] += bnf_owners_cost(info);
+    }
+    for (int r = 0; r < o->ranks; r++)
+        most = o->work[r] > most ? o->work[r] : most;
+    return most + shared;
 }
 
 /* Gradients group by group as they become final; new values by the segment of the next step that reads them first. */
@@ -199,7 +206,7 @@ static bnf_status simulate(const source *from, int ranks, FILE *json)
     bnf_scale_load load;
     bnf_scale_result r;
     owners o;
-    bnf_status s = owners_make(from->params, ranks, &o);
+    bnf_status s = owners_make(from->params, ranks, from->job->train.shared_above, &o);
     if (s == BNF_OK)
         s = load_of(from, &o, &load);
     if (s == BNF_OK)
