@@ -60,7 +60,9 @@ void bnf_comm_destroy(bnf_comm *comm)
 {
     if (comm == NULL)
         return;
+    bnf_pulse_wait(true); /* the standard lets it wait for others */
     MPI_Comm_free(&comm->mpi);
+    bnf_pulse_wait(false);
     bnf_tree_space_destroy(comm->tree);
     bnf_free(comm->flows);
     bnf_free(comm->requests);
@@ -141,32 +143,37 @@ const bnf_comm *bnf_comm_self(void)
 bnf_status bnf_comm_dup(const bnf_comm *comm, bnf_comm **copy)
 {
     MPI_Comm mpi;
+    int result;
     *copy = NULL;
     if (comm == NULL)
         return BNF_OK;
-    BNF_TRY(bnf_comm_check(comm, MPI_Comm_dup(comm->mpi, &mpi), "MPI_Comm_dup"));
+    BNF_COMM_WAITS(result, MPI_Comm_dup(comm->mpi, &mpi));
+    BNF_TRY(bnf_comm_check(comm, result, "MPI_Comm_dup"));
     return comm_new(mpi, copy);
 }
 
 bnf_status bnf_comm_split(const bnf_comm *comm, int color, int key, bnf_comm **part)
 {
     MPI_Comm mpi;
+    int result;
     *part = NULL;
     if (comm == NULL)
         return BNF_OK;
     const int mpi_color = color >= 0 ? color : MPI_UNDEFINED;
-    BNF_TRY(bnf_comm_check(comm, MPI_Comm_split(comm->mpi, mpi_color, key, &mpi), "MPI_Comm_split"));
+    BNF_COMM_WAITS(result, MPI_Comm_split(comm->mpi, mpi_color, key, &mpi));
+    BNF_TRY(bnf_comm_check(comm, result, "MPI_Comm_split"));
     return mpi == MPI_COMM_NULL ? BNF_OK : comm_new(mpi, part);
 }
 
 bnf_status bnf_comm_split_host(const bnf_comm *comm, bnf_comm **part)
 {
     MPI_Comm mpi;
+    int result;
     *part = NULL;
     if (comm == NULL)
         return BNF_OK;
-    BNF_TRY(bnf_comm_check(comm, MPI_Comm_split_type(comm->mpi, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &mpi),
-                           "MPI_Comm_split_type"));
+    BNF_COMM_WAITS(result, MPI_Comm_split_type(comm->mpi, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &mpi));
+    BNF_TRY(bnf_comm_check(comm, result, "MPI_Comm_split_type"));
     return comm_new(mpi, part);
 }
 
