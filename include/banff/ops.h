@@ -121,6 +121,11 @@ bnf_val bnf_dropout(bnf_builder *b, bnf_val x, double p);
 bnf_val bnf_channel_sum(bnf_builder *b, bnf_val x, bnf_val w);
 /* ... of w (x - mean)^2 -> [C]. */
 bnf_val bnf_channel_sqdev(bnf_builder *b, bnf_val x, bnf_val w, bnf_val mean);
+/* sums[0] = sum over samples and positions of w (x - k), sums[1] = of w (x - k)^2 -> [C] each, in one pass over
+ * x[N,...,C]; w R [N], k R [C]. The closer k is to the mean, the less a variance from these sums loses to rounding. */
+void bnf_channel_moments(bnf_builder *b, bnf_val x, bnf_val w, bnf_val k, bnf_val sums[2]);
+/* (x - k) a + s per channel; k, a, s R [C]. A bnf_add and a bnf_relu of the result become part of the operation. */
+bnf_val bnf_channel_affine(bnf_builder *b, bnf_val x, bnf_val k, bnf_val a, bnf_val s);
 /* (x - mean) * rsqrt(var + eps) * gamma + beta, per channel; gamma, beta may be BNF_NONE (both). */
 bnf_val bnf_channel_normalize(bnf_builder *b, bnf_val x, bnf_val mean, bnf_val var, bnf_val gamma, bnf_val beta,
                               double eps);

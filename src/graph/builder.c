@@ -3,6 +3,7 @@
 #include "graph/graph_error.h"
 
 #include "base/assert.h"
+#include "ops/fuse.h"
 
 #include <string.h>
 
@@ -94,6 +95,8 @@ static bnf_status emit(bnf_builder *b, const bnf_op *op, const void *attr, int n
     }
     for (int i = 0; i < n_in && i < BNF_OP_MAX_IN; i++)
         node.in[i] = in[i];
+    if (bnf_fuse(b, op, attr, n_in, in, out))
+        return g->status;
     BNF_TRY_GOTO(s, check_node(g, &node, &inst), fail);
     BNF_TRY_GOTO(s, grow(&g->nodes, &g->cap_nodes, g->n_nodes, sizeof *g->nodes, "graph nodes"), fail);
     for (int i = 0; i < op->n_out; i++) {
@@ -123,6 +126,18 @@ static bool value_wanted(const bnf_builder *b, bnf_val v)
     return g->wants && v.id < g->n_wants && g->wants[v.id];
 }
 
+static bool producer(const bnf_builder *b, bnf_val v, bnf_op_use *use)
+{
+    const bnf_graph *g = (const bnf_graph *)b;
+    const bnf_value *value = &g->values[v.id];
+    if (value->kind != BNF_V_RESULT || value->out != 0)
+        return false;
+    const bnf_node *node = &g->nodes[value->node];
+    *use = (bnf_op_use){.op = node->op, .attr = node->attr, .n_in = node->n_in};
+    memcpy(use->in, node->in, sizeof use->in);
+    return true;
+}
+
 static bnf_val constant(bnf_builder *b, double value)
 {
     bnf_graph *g = (bnf_graph *)b;
@@ -149,6 +164,7 @@ bnf_status bnf_graph_create(bnf_params *params, int64_t leaves, bool training, b
                             .desc = value_desc,
                             .needs_grad = value_wanted,
                             .constant = constant,
+                            .producer = producer,
                             .real = real,
                             .training = training,
                             .leaves = leaves};

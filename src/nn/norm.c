@@ -55,10 +55,13 @@ bnf_val bnf_nn_batch_norm(bnf_scope *s, const char *name, bnf_val x, const bnf_b
     bnf_val w = sample_weight(s, d.dim[0]);
     bnf_val n = layer->per_leaf ? bnf_maximum(b, bnf_sum_all(b, w), bnf_const(b, 1)) : s->count;
     n = bnf_affine(b, n, (double)positions, 0);
-    bnf_val sum = bnf_channel_sum(b, x, w);
-    bnf_val mean = bnf_div(b, layer->per_leaf ? sum : bnf_batch_sum(b, sum), n);
-    bnf_val dev = bnf_channel_sqdev(b, x, w, mean);
-    bnf_val var = bnf_div(b, layer->per_leaf ? dev : bnf_batch_sum(b, dev), n);
+    bnf_val sums[2], k = running_mean; /* the moments are about the running mean: little is lost to rounding */
+    bnf_channel_moments(b, x, w, k, sums);
+    for (int i = 0; i < 2 && !layer->per_leaf; i++)
+        sums[i] = bnf_batch_sum(b, sums[i]);
+    bnf_val offset = bnf_div(b, sums[0], n), mean = bnf_add(b, k, offset);
+    bnf_val var = bnf_sub(b, bnf_div(b, sums[1], n), bnf_square(b, offset));
+    var = bnf_maximum(b, var, bnf_const(b, 0));
     bnf_val bessel = bnf_div(b, n, bnf_maximum(b, bnf_affine(b, n, 1, -1), bnf_const(b, 1)));
     bnf_val run_mean = bnf_stop_gradient(b, mean), run_var = bnf_stop_gradient(b, bnf_mul(b, var, bessel));
     if (layer->per_leaf) {
@@ -67,5 +70,8 @@ bnf_val bnf_nn_batch_norm(bnf_scope *s, const char *name, bnf_val x, const bnf_b
     }
     update_running(s, running_mean, run_mean, layer->momentum);
     update_running(s, running_var, run_var, layer->momentum);
-    return bnf_channel_normalize(b, x, mean, var, gamma, beta, layer->eps);
+    bnf_val a = bnf_rsqrt(b, bnf_affine(b, var, 1, layer->eps));
+    a = layer->affine ? bnf_mul(b, a, gamma) : a;
+    bnf_val shift = bnf_affine(b, bnf_mul(b, offset, a), -1, 0);
+    return bnf_channel_affine(b, x, k, a, layer->affine ? bnf_add(b, beta, shift) : shift);
 }

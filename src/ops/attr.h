@@ -87,4 +87,9 @@ typedef struct bnf_normalize_attr {
     double eps; /* added to the variance */
 } bnf_normalize_attr;
 
+/* channel_affine and its gradients */
+typedef struct bnf_channel_affine_attr {
+    int64_t relu; /* 1: negative results become 0 */
+} bnf_channel_affine_attr;
+
 #endif

@@ -91,6 +91,14 @@ enum {
     BNF_OP_RANDOM = 8     /* uses ctx->seed, step, sample */
 };
 
+/* Which use of an operation made a value. Borrowed pointers, valid until the next emit. */
+typedef struct bnf_op_use {
+    const bnf_op *op;
+    const void *attr;
+    int n_in;
+    bnf_val in[BNF_OP_MAX_IN];
+} bnf_op_use;
+
 /* The builder that operations emit into: bnf_graph implements it, operations only see this face. */
 struct bnf_builder {
     /* Adds a node. Returns BNF_OK and the outputs, or records the error in the builder. */
@@ -98,7 +106,9 @@ struct bnf_builder {
     const bnf_desc *(*desc)(const bnf_builder *b, bnf_val v); /* borrowed; v must be valid */
     bool (*needs_grad)(const bnf_builder *b, bnf_val v);
     bnf_val (*constant)(bnf_builder *b, double value); /* scalar [1] of the graph's real type */
-    bnf_dtype real;                                    /* BNF_F32 or BNF_F64 */
+    /* [out] use  that made v; false if v is no operation's output 0. NULL: operations are not joined (ops/fuse.h). */
+    bool (*producer)(const bnf_builder *b, bnf_val v, bnf_op_use *use);
+    bnf_dtype real; /* BNF_F32 or BNF_F64 */
     bool training;
     int64_t leaves; /* leaves of the global batch */
 };

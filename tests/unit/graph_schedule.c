@@ -82,7 +82,7 @@ static void test_soft_hkr_takes_two(void **unused)
     fixture_close(&f);
 }
 
-/* Batch normalisation: mean, then variance, going forward; the variance's gradient, then the mean's, coming back. */
+/* Batch normalisation: both moments in one sum going forward, both their gradients in one coming back. */
 static int norms;
 static bnf_val build_norms(fixture *f)
 {
@@ -104,7 +104,7 @@ static void test_batch_norm_segments(void **unused)
     for (norms = 1; norms <= 3; norms++) {
         fixture f;
         fixture_open(&f, BNF_F32, 8, 4, &sample, NETS_CLASSES, build_norms, &cfg);
-        assert_int_equal(bnf_plan_segments(f.plan), 1 + 4 * norms);
+        assert_int_equal(bnf_plan_segments(f.plan), 1 + 2 * norms);
         /* Gradients are delivered as soon as they are final: those behind the last norm first, then layer by layer. */
         assert_int_equal(bnf_plan_grad_groups(f.plan), 1 + norms);
         for (int g = 0; g <= norms; g++) {
