@@ -112,6 +112,9 @@ int bnf_graph_param_index(const bnf_graph *graph, bnf_val param);
 void bnf_graph_assign(bnf_graph *graph, int index, bnf_val value);
 /* A batch-level array given by the caller, e.g. a schedule's value; set with bnf_plan_set. */
 bnf_val bnf_graph_knob(bnf_graph *graph, const char *name, const bnf_desc *desc);
+/* Says that what comes behind `value` may be computed again from it in the backward pass: a good place is where little
+ * is alive, such as the input of a residual block (BNF_RECOMPUTE_BLOCKS). */
+void bnf_graph_mark(bnf_graph *graph, bnf_val value);
 bool bnf_val_is_leaf(const bnf_graph *graph, bnf_val v);
 
 /* Gradients of the sum over leaves of scalar `loss` (or of a batch-level scalar). For a parameter: the leaf's
@@ -127,6 +130,13 @@ typedef struct bnf_plan bnf_plan;
 
 #define BNF_OWNER_ALL (-1) /* all ranks own the parameter together, by slices of its elements */
 
+/* Activations that the backward pass needs: kept, or computed again to save memory. Changes no bit. */
+typedef enum bnf_recompute {
+    BNF_RECOMPUTE_NEVER = 0,
+    BNF_RECOMPUTE_ELEMENTWISE, /* cheap operations of one array, where the array is kept anyway */
+    BNF_RECOMPUTE_BLOCKS       /* everything between marked values (bnf_graph_mark), too: one more forward pass */
+} bnf_recompute;
+
 typedef struct bnf_plan_config {
     const bnf_comm *comm; /* borrowed; NULL = this process alone */
     int threads;          /* OpenMP threads that take leaves */
@@ -139,6 +149,7 @@ typedef struct bnf_plan_config {
     int cuts; /* at most so many further segment ends in the backward pass, so that gradients of upper layers are final
                  before those of lower ones are computed, and if there are any, one in the forward pass, so that upper
                  layers' weights may arrive late; costs memory for activations of all leaves, changes no bit */
+    bnf_recompute recompute;
     bool bf16_sums; /* f32 only: gradients are rounded to bfloat16 before every addition over leaves; other bits, the
                        same for any number of ranks and threads */
 } bnf_plan_config;

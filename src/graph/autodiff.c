@@ -103,6 +103,8 @@ bnf_status bnf_graph_gradient(bnf_graph *graph, bnf_val loss, const bnf_val *wrt
     BNF_TRY(bnf_graph_status(graph));
     BNF_TRY(check_loss(graph, loss));
     int n_values = graph->n_values;
+    if (graph->n_forward == 0)
+        graph->n_forward = graph->n_nodes;
     flow *flows;
     BNF_TRY(bnf_alloc((size_t)n_values * sizeof *flows, "gradient flow", &flows));
     bnf_status s = bnf_calloc((size_t)n_values, sizeof *graph->wants, "gradient flow", &graph->wants);
@@ -123,7 +125,7 @@ bnf_status bnf_graph_gradient(bnf_graph *graph, bnf_val loss, const bnf_val *wrt
     int start = graph->values[loss.id].kind == BNF_V_RESULT ? graph->values[loss.id].node : -1;
     for (int i = start; i >= 0 && s == BNF_OK; i--) {
         bnf_node node = graph->nodes[i]; /* a copy: emitting may move the array */
-        s = backward_node(graph, &node, (uint32_t)i, flows);
+        s = backward_node(graph, &node, node.layer, flows);
     }
     for (int i = 0; i < n && s == BNF_OK; i++) {
         const bnf_value *v = &graph->values[wrt[i].id];

@@ -84,7 +84,7 @@ static bnf_status emit(bnf_builder *b, const bnf_op *op, const void *attr, int n
     bnf_graph *g = (bnf_graph *)b;
     if (g->status != BNF_OK)
         return g->status;
-    bnf_node node = {.op = op, .n_in = n_in};
+    bnf_node node = {.op = op, .n_in = n_in, .layer = (uint32_t)g->n_nodes};
     bnf_op_inst inst;
     bnf_status s = BNF_OK;
     if (op->attr_size) {
@@ -180,6 +180,7 @@ void bnf_graph_destroy(bnf_graph *graph)
     bnf_free(graph->nodes);
     bnf_free(graph->sinks);
     bnf_free(graph->assigns);
+    bnf_free(graph->marks);
     bnf_arena_destroy(graph->arena);
     bnf_free(graph);
 }
@@ -243,6 +244,18 @@ static void deliver(bnf_graph *g, bnf_delivery **list, int *count, int ref, bnf_
         return;
     }
     (*list)[(*count)++] = (bnf_delivery){.ref = ref, .value = value};
+}
+
+void bnf_graph_mark(bnf_graph *graph, bnf_val value)
+{
+    if (!bnf_val_ok(value) || graph->status != BNF_OK)
+        return;
+    size_t n = (size_t)graph->n_marks, size = sizeof *graph->marks;
+    bnf_status s = bnf_realloc(n * size, (n + 1) * size, "graph marks", &graph->marks);
+    if (s != BNF_OK)
+        bnf_graph_fail(graph, s);
+    else
+        graph->marks[graph->n_marks++] = value.id;
 }
 
 void bnf_graph_assign(bnf_graph *graph, int index, bnf_val value)

@@ -25,7 +25,8 @@ typedef struct bnf_node {
     const void *attr;
     int n_in;
     bnf_val in[BNF_OP_MAX_IN], out[BNF_OP_MAX_OUT];
-    bool leaf; /* runs once per leaf; else once per batch */
+    bool leaf;      /* runs once per leaf; else once per batch */
+    uint32_t layer; /* the key of random operations: the node's number when it was emitted */
 } bnf_node;
 
 /* "value goes to ref": a parameter's gradient (leaf-level) or a state's new value (batch-level). */
@@ -44,6 +45,9 @@ struct bnf_graph {
     int n_nodes, cap_nodes;
     bnf_delivery *sinks, *assigns;
     int n_sinks, n_assigns, n_inputs, n_knobs;
+    int n_forward;  /* nodes when the first gradient was asked for; 0: none was */
+    int32_t *marks; /* values where recomputing may begin (bnf_graph_mark) */
+    int n_marks;
     bool *wants; /* [n_values at the start of a gradient] valid while one is built */
     int n_wants;
     bnf_status status; /* sticky */

@@ -33,7 +33,7 @@ static void fill_inst(bnf_plan *p, int node_index)
                           .attr = node->attr,
                           .n_in = node->n_in,
                           .n_out = node->op->n_out,
-                          .layer = (uint32_t)node_index,
+                          .layer = node->layer,
                           .threads = p->cfg.threads};
     for (int i = 0; i < node->n_in; i++) {
         inst->in[i] = g->values[node->in[i].id].desc;
@@ -220,25 +220,27 @@ static bnf_status make_arenas(bnf_plan *p)
 
 static bnf_status compile(bnf_plan *p, const bnf_val *outputs, int n)
 {
-    const bnf_graph *g = p->graph;
-    size_t nv = (size_t)g->n_values + 1, nn = (size_t)g->n_nodes + 1;
     bnf_val *copy;
     void *lives;
     BNF_TRY(check_config(p));
     BNF_TRY(bnf_arena_alloc(p->arena, ((size_t)n + 1) * sizeof *copy, &copy));
+    for (int i = 0; i < n; i++) {
+        BNF_ASSERT(bnf_val_ok(outputs[i]));
+        copy[i] = outputs[i];
+    }
+    p->outputs = copy;
+    p->n_outputs = n;
+    BNF_TRY(bnf_plan_recompute(p));
+    const bnf_graph *g = p->graph; /* as it is now */
+    size_t nv = (size_t)g->n_values + 1, nn = (size_t)g->n_nodes + 1;
     BNF_TRY(bnf_arena_alloc(p->arena, nv * sizeof *p->kept, &p->kept));
     BNF_TRY(bnf_arena_alloc(p->arena, nv * sizeof *p->places, &p->places));
     BNF_TRY(bnf_arena_alloc(p->arena, nn * sizeof *p->runs, &p->runs));
     memset(p->kept, 0, nv * sizeof *p->kept);
     memset(p->places, 0, nv * sizeof *p->places);
     memset(p->runs, 0, nn * sizeof *p->runs);
-    for (int i = 0; i < n; i++) {
-        BNF_ASSERT(bnf_val_ok(outputs[i]));
-        copy[i] = outputs[i];
+    for (int i = 0; i < n; i++)
         p->kept[bnf_graph_root(g, outputs[i].id)] = true;
-    }
-    p->outputs = copy;
-    p->n_outputs = n;
     for (int i = 0; i < g->n_nodes; i++)
         fill_inst(p, i);
     BNF_TRY(bnf_plan_schedule(p));

@@ -113,6 +113,10 @@ struct bnf_plan {
     int n_packed;
 };
 
+/* recompute.c: gives the plan a copy of the graph in which some activations are computed again (cfg.recompute). */
+bnf_status bnf_plan_recompute(bnf_plan *p);
+/* schedule.c: node_segment and n_segments of the graph as it is. */
+bnf_status bnf_plan_assign_segments(bnf_plan *p);
 /* schedule.c: which nodes are needed, in which segment. Fills node_segment, n_segments, segments' node lists. */
 bnf_status bnf_plan_schedule(bnf_plan *p);
 /* cuts.c: divides segments further (bnf_plan_config.cuts); node_segment and n_segments change. */

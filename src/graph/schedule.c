@@ -113,7 +113,7 @@ static bnf_status fill_lists(bnf_plan *p)
     return BNF_OK;
 }
 
-bnf_status bnf_plan_schedule(bnf_plan *p)
+bnf_status bnf_plan_assign_segments(bnf_plan *p)
 {
     const bnf_graph *g = p->graph;
     int *early, *late;
@@ -123,6 +123,12 @@ bnf_status bnf_plan_schedule(bnf_plan *p)
     mark_needed(p);
     p->n_segments = early_segments(p, early);
     late_segments(p, early, late);
+    return BNF_OK;
+}
+
+bnf_status bnf_plan_schedule(bnf_plan *p)
+{
+    BNF_TRY(bnf_plan_assign_segments(p));
     BNF_TRY(bnf_plan_cut(p));
     BNF_TRY(bnf_arena_alloc(p->arena, ((size_t)p->n_segments + 1) * sizeof(bnf_segment), &p->segments));
     for (int s = 0; s <= p->n_segments; s++)

@@ -101,6 +101,7 @@ const bnf_op bnf_op_channel_affine = {.name = "channel_affine",
                                       .attr_size = sizeof(bnf_channel_affine_attr),
                                       .infer = channel_affine_infer,
                                       .vjp = channel_affine_vjp,
+                                      .flags = BNF_OP_CHEAP,
                                       .kernels = channel_affine_kernels,
                                       .inplace = 1 | 1 << 4};
 

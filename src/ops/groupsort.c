@@ -58,6 +58,7 @@ const bnf_op bnf_op_groupsort2 = {.name = "groupsort2",
                                   .n_out = 1,
                                   .infer = groupsort2_infer,
                                   .vjp = groupsort2_vjp,
+                                  .flags = BNF_OP_CHEAP,
                                   .kernels = groupsort2_kernels,
                                   .inplace = 1};
 

@@ -324,6 +324,7 @@ const bnf_op bnf_op_channel_normalize = {.name = "channel_normalize",
                                          .attr_size = sizeof(bnf_normalize_attr),
                                          .infer = channel_normalize_infer,
                                          .vjp = channel_normalize_vjp,
+                                         .flags = BNF_OP_CHEAP,
                                          .kernels = channel_normalize_kernels,
                                          .inplace = 1};
 

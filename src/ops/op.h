@@ -88,7 +88,8 @@ enum {
     BNF_OP_ALIAS = 1,     /* output 0 is input 0 under another shape: no kernel runs */
     BNF_OP_BATCH_SUM = 2, /* sum over all leaves of the batch; the executor does it */
     BNF_OP_LEAF = 4,      /* result belongs to the leaf even if all inputs are batch-level */
-    BNF_OP_RANDOM = 8     /* uses ctx->seed, step, sample */
+    BNF_OP_RANDOM = 8,    /* uses ctx->seed, step, sample */
+    BNF_OP_CHEAP = 16     /* one pass over its inputs: computing it again costs little more than reading its result */
 };
 
 /* Which use of an operation made a value. Borrowed pointers, valid until the next emit. */

@@ -23,6 +23,7 @@ static const bnf_cfg_key top_keys[] = {
      .min = 0, .max = 9e15},
 };
 
+static const char *const recompute_names[] = {"never", "elementwise", "blocks", NULL}; /* bnf_recompute */
 static const bnf_cfg_key run_keys[] = {
     {"folder", BNF_CFG_STRING, offsetof(bnf_run_settings, folder), "runs/run",
      "where configuration, metrics, checkpoints and report go"},
@@ -48,6 +49,10 @@ static const bnf_cfg_key run_keys[] = {
      "one operation at a time, each result checked for NaN (BNF_EAGER=1 does the same); slow"},
     {"reference", BNF_CFG_BOOL, offsetof(bnf_run_settings, reference), "false",
      "plain C reference kernels only; very slow"},
+    {"recompute", BNF_CFG_ENUM, offsetof(bnf_run_settings, recompute), "elementwise",
+     "activations computed again in the backward pass to save memory: never, elementwise (where it is nearly free), "
+     "blocks (everything inside residual blocks: about one more forward pass)",
+     .choices = recompute_names},
 };
 
 static const bnf_cfg_key train_keys[] = {
