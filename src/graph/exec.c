@@ -29,8 +29,17 @@ static inline char *at(const bnf_plan *p, const bnf_place *place, int thread, in
     return NULL;
 }
 
-/* leaf: local index, -1 for batch-level nodes. reduce: where this leaf's slots go. */
-static void run_node(const bnf_plan *p, int index, int thread, int leaf, char *reduce, int64_t step)
+/* Where a leaf's slots go: into buffer `dst`, or through the thread's window and added to it; and the additions of the
+ * walk that follow, which are done slot by slot. */
+typedef struct target {
+    char *dst;    /* NULL for batch-level nodes, and where nothing is summed yet */
+    char *window; /* not NULL: slots are computed here, and added to dst */
+    const bnf_walk_op *adds;
+    int n_adds;
+} target;
+
+/* leaf: local index, -1 for batch-level nodes. */
+static void run_node(const bnf_plan *p, int index, int thread, int leaf, const target *to, int64_t step)
 {
     bnf_node_run *run = &p->runs[index];
     const bnf_kernel *kernel = run->kernel.kernel;
@@ -39,9 +48,10 @@ static void run_node(const bnf_plan *p, int index, int thread, int leaf, char *r
     const void *in[BNF_OP_MAX_IN];
     void *out[BNF_OP_MAX_OUT];
     for (int i = 0; i < run->inst.n_in; i++)
-        in[i] = at(p, &run->in[i], thread, leaf, reduce);
+        in[i] = at(p, &run->in[i], thread, leaf, NULL);
     for (int i = 0; i < run->inst.n_out; i++)
-        out[i] = at(p, &run->out[i], thread, leaf, reduce);
+        out[i] = run->out[i].kind == BNF_AT_REDUCE && to->window ? to->window + run->out[i].stride
+                                                                 : at(p, &run->out[i], thread, leaf, to->dst);
     int64_t global = leaf < 0 ? -1 : p->leaf_lo + leaf;
     bnf_run_ctx ctx = {
         .thread = thread, .leaf = global, .first_sample = global * p->leaf_samples, .seed = p->cfg.seed, .step = step};
@@ -54,7 +64,39 @@ static void run_node(const bnf_plan *p, int index, int thread, int leaf, char *r
     run->seconds[8 * thread] += bnf_clock_seconds() - start; /* a cache line per thread */
 }
 
-static void copy_slots(const bnf_plan *p, const bnf_segment *seg, int thread, int leaf, char *reduce)
+/* a[0 ... n-1] += b, as the tree adds: batch sums as they are, gradients perhaps rounded first. */
+static void add_arrays(const bnf_plan *p, bool gradient, char *a, const char *b, int64_t n)
+{
+    if (gradient && p->cfg.bf16_sums)
+        bnf_tree_add_bf16((float *)a, (const float *)b, n);
+    else
+        bnf_tree_add(p->graph->base.real, a, b, n);
+}
+
+/* Elements [lo, hi) of buffer dst += those of src: an addition of the tree. */
+static void add(const bnf_plan *p, const bnf_segment *seg, int dst, int src, int64_t lo, int64_t hi)
+{
+    size_t real = bnf_plan_real(p);
+    char *a = bnf_plan_buffer(p, seg, dst), *b = bnf_plan_buffer(p, seg, src);
+    int64_t sums = seg->sum_elements < hi ? seg->sum_elements : hi; /* batch sums come first */
+    if (sums > lo)
+        add_arrays(p, false, a + (size_t)lo * real, b + (size_t)lo * real, sums - lo);
+    lo = lo > sums ? lo : sums;
+    if (hi > lo)
+        add_arrays(p, true, a + (size_t)lo * real, b + (size_t)lo * real, hi - lo);
+}
+
+/* A leaf has computed a slot, in the window if there is one, at `from`. */
+static void finish_slot(const bnf_plan *p, const bnf_segment *seg, int index, const char *from, const target *to)
+{
+    const bnf_slot *slot = &seg->slots[index];
+    if (to->window)
+        add_arrays(p, index >= seg->n_sums, to->dst + (size_t)slot->offset * bnf_plan_real(p), from, slot->elements);
+    for (int i = 0; i < to->n_adds; i++)
+        add(p, seg, to->adds[i].dst, to->adds[i].src, slot->offset, slot->offset + slot->elements);
+}
+
+static void copy_slots(const bnf_plan *p, const bnf_segment *seg, int thread, int leaf, const target *to)
 {
     size_t real = bnf_plan_real(p);
     for (int i = 0; i < seg->n_slots; i++) {
@@ -62,8 +104,10 @@ static void copy_slots(const bnf_plan *p, const bnf_segment *seg, int thread, in
         if (!slot->copied)
             continue;
         int32_t root = bnf_graph_root(p->graph, slot->value);
-        memcpy(reduce + (size_t)slot->offset * real, at(p, &p->places[root], thread, leaf, reduce),
+        char *copy = to->window ? to->window : to->dst + (size_t)slot->offset * real;
+        memcpy(copy, at(p, &p->places[root], thread, leaf, to->dst),
                bnf_desc_bytes(&p->graph->values[slot->value].desc));
+        finish_slot(p, seg, i, copy, to);
     }
 }
 
@@ -74,42 +118,29 @@ static inline void poll(const bnf_plan *p)
         p->hooks.poll(p->hooks.self);
 }
 
-static void run_leaf(const bnf_plan *p, const bnf_segment *seg, int thread, int leaf, char *reduce, int64_t step)
+static void run_leaf(const bnf_plan *p, const bnf_segment *seg, int thread, int leaf, const target *to, int64_t step)
 {
     for (int i = 0; i < seg->n_leaf && !p->cfg.eager; i++) {
-        run_node(p, seg->leaf_nodes[i], thread, leaf, reduce, step);
+        const bnf_node_run *run = &p->runs[seg->leaf_nodes[i]];
+        run_node(p, seg->leaf_nodes[i], thread, leaf, to, step);
+        for (int k = 0; k < run->inst.n_out && run->kernel.kernel; k++)
+            if (run->out[k].kind == BNF_AT_REDUCE)
+                finish_slot(p, seg, run->out[k].slot, to->window ? to->window + run->out[k].stride : NULL, to);
         poll(p);
     }
-    copy_slots(p, seg, thread, leaf, reduce);
-}
-
-/* Elements [lo, hi) of buffer dst += those of src: an addition of the tree. */
-static void add(const bnf_plan *p, const bnf_segment *seg, int dst, int src, int64_t lo, int64_t hi)
-{
-    size_t real = bnf_plan_real(p);
-    char *a = bnf_plan_buffer(p, seg, dst), *b = bnf_plan_buffer(p, seg, src);
-    int64_t plain = !p->cfg.bf16_sums        ? hi
-                    : seg->sum_elements < hi ? seg->sum_elements
-                                             : hi; /* up to here as they are */
-    if (plain > lo) {
-        bnf_tree_add(p->graph->base.real, a + (size_t)lo * real, b + (size_t)lo * real, plain - lo);
-        lo = plain;
-    }
-    if (hi > lo)
-        bnf_tree_add_bf16((float *)a + lo, (const float *)b + lo, hi - lo);
+    copy_slots(p, seg, thread, leaf, to);
 }
 
 /* This thread's leaves, in tree order. */
 static void run_walk(const bnf_plan *p, const bnf_segment *seg, int thread, int64_t step)
 {
     const bnf_walk *walk = &p->walks[thread];
-    for (int i = 0; i < walk->n_ops; i++) {
-        const bnf_walk_op *op = &walk->ops[i];
-        char *dst = bnf_plan_buffer(p, seg, op->dst);
-        if (op->leaf >= 0)
-            run_leaf(p, seg, thread, op->leaf, dst, step);
-        else if (seg->elements > 0)
-            add(p, seg, op->dst, op->src, 0, seg->elements);
+    for (int i = 0; i < walk->n_ops;) {
+        const bnf_walk_op *op = &walk->ops[i++];
+        target to = {.dst = bnf_plan_buffer(p, seg, op->dst), .window = op->add ? p->window[thread] : NULL, op + 1};
+        for (; i < walk->n_ops && walk->ops[i].leaf < 0; i++)
+            to.n_adds++;
+        run_leaf(p, seg, thread, op->leaf, &to, step);
     }
 }
 
@@ -143,7 +174,7 @@ static bnf_status run_eager(const bnf_plan *p, const bnf_segment *seg, int64_t s
             continue;
 #pragma omp parallel for num_threads(p->cfg.threads) schedule(static) reduction(max : bad)
         for (int leaf = 0; leaf < leaves; leaf++) {
-            run_node(p, node, omp_get_thread_num(), leaf, NULL, step);
+            run_node(p, node, omp_get_thread_num(), leaf, &(target){0}, step);
             for (int k = 0; k < run->inst.n_out; k++)
                 if (!all_finite(&run->inst.out[k], at(p, &run->out[k], 0, leaf, NULL)))
                     bad = leaf;
@@ -195,7 +226,7 @@ static bnf_status run_segment(const bnf_plan *p, int s, int64_t step)
 {
     const bnf_segment *seg = &p->segments[s];
     for (int i = 0; i < seg->n_batch; i++)
-        run_node(p, seg->batch_nodes[i], 0, -1, NULL, step);
+        run_node(p, seg->batch_nodes[i], 0, -1, &(target){0}, step);
     if (s == p->n_segments)
         return BNF_OK;
     if (p->cfg.eager) /* one rank's failure may not leave the others in the sum below */

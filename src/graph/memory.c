@@ -278,10 +278,11 @@ static bnf_status size_slots(bnf_plan *p)
                                    : bnf_desc_count(&v->desc);
             seg->packed |= slot->pack != NULL;
             slot->offset = at;
+            slot->elements = n;
             at += align_elements(p, n);
             if (!slot->copied)
                 p->places[slot->value] =
-                    (bnf_place){.kind = BNF_AT_REDUCE, .offset = (size_t)slot->offset * bnf_plan_real(p)};
+                    (bnf_place){.kind = BNF_AT_REDUCE, .offset = (size_t)slot->offset * bnf_plan_real(p), .slot = i};
             if (i + 1 == seg->n_sums)
                 seg->sum_elements = at;
         }
@@ -302,8 +303,35 @@ bnf_status bnf_plan_place_early(bnf_plan *p, void **lives_out)
     return BNF_OK;
 }
 
+/* The window has room for the slots that one node computes, side by side, and for any slot that is copied. */
+static void size_window(bnf_plan *p)
+{
+    const bnf_graph *g = p->graph;
+    size_t real = bnf_plan_real(p);
+    for (int s = 0; s < p->n_segments; s++) {
+        const bnf_segment *seg = &p->segments[s];
+        for (int i = 0; i < seg->n_slots; i++)
+            if (align_up((size_t)seg->slots[i].elements * real) > p->window_bytes)
+                p->window_bytes = align_up((size_t)seg->slots[i].elements * real);
+        for (int k = 0; k < seg->n_leaf; k++) {
+            const bnf_node *node = &g->nodes[seg->leaf_nodes[k]];
+            size_t at = 0;
+            for (int i = 0; i < node->op->n_out; i++) {
+                bnf_place *place = &p->places[node->out[i].id];
+                if (place->kind != BNF_AT_REDUCE)
+                    continue;
+                place->stride = at;
+                at += align_up((size_t)seg->slots[place->slot].elements * real);
+            }
+            if (at > p->window_bytes)
+                p->window_bytes = at;
+        }
+    }
+}
+
 bnf_status bnf_plan_place_late(bnf_plan *p, void *lives)
 {
     BNF_TRY(size_slots(p));
+    size_window(p);
     return place_results(p, lives);
 }

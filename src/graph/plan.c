@@ -211,9 +211,11 @@ static bnf_status make_arenas(bnf_plan *p)
     size_t threads = (size_t)p->cfg.threads;
     BNF_TRY(bnf_arena_alloc(p->arena, threads * sizeof(char *), &p->thread_arena));
     BNF_TRY(bnf_arena_alloc(p->arena, threads * sizeof(char *), &p->scratch));
+    BNF_TRY(bnf_arena_alloc(p->arena, threads * sizeof(char *), &p->window));
     for (size_t t = 0; t < threads; t++) {
         BNF_TRY(bnf_arena_alloc(p->arena, p->thread_bytes, &p->thread_arena[t]));
         BNF_TRY(bnf_arena_alloc(p->arena, p->scratch_bytes, &p->scratch[t]));
+        BNF_TRY(bnf_arena_alloc(p->arena, p->window_bytes, &p->window[t]));
     }
     return bnf_arena_alloc(p->arena, p->leaf_bytes * (size_t)(p->leaf_hi - p->leaf_lo), &p->leaf_arena);
 }
@@ -328,6 +330,7 @@ void bnf_plan_get_memory(const bnf_plan *plan, bnf_plan_memory *m)
                            .unshared_bytes = plan->unshared_bytes};
     for (int s = 0; s < plan->n_segments; s++)
         m->reduce_bytes += (size_t)plan->segments[s].elements * bnf_plan_real(plan) * (size_t)plan->n_buffers;
+    m->reduce_bytes += plan->window_bytes * (size_t)plan->cfg.threads;
     for (int i = 0; i < plan->n_packed; i++)
         m->packed_bytes += plan->packed[i].pack->bytes;
 }

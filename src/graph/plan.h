@@ -23,7 +23,8 @@ typedef enum bnf_place_kind {
 typedef struct bnf_place {
     bnf_place_kind kind;
     size_t offset; /* THREAD, LEAF, REDUCE: bytes */
-    size_t stride; /* ROWS: bytes of one leaf */
+    size_t stride; /* ROWS: bytes of one leaf; REDUCE: bytes, in the window of a thread (bnf_walk_op) */
+    int slot;      /* REDUCE: of the segment */
     char *base;    /* FIXED, ROWS */
 } bnf_place;
 
@@ -34,6 +35,7 @@ typedef struct bnf_slot {
     int param;            /* gradient: which parameter */
     bool copied;          /* the value lives elsewhere: copy it into the slot after the leaf's nodes */
     int64_t offset;       /* elements, in the reduce buffer */
+    int64_t elements;     /* in the reduce buffer */
     int64_t plain;        /* gradient: elements, in the plain buffer of its group */
     const bnf_pack *pack; /* gradient left in a kernel's layout, or NULL */
 } bnf_slot;
@@ -55,10 +57,13 @@ typedef struct bnf_segment {
     int64_t *group_offset, *group_owner;
 } bnf_segment;
 
-/* One instruction of a thread's walk over its leaves: compute a leaf into buffer dst, or dst += src. */
+/* One instruction of a thread's walk over its leaves: compute a leaf into buffer dst, or add it to dst, or dst += src.
+ * A leaf that is added has no buffer: each of its slots is computed in the thread's window and added at once, while it
+ * is in cache; and the additions that follow a leaf are done slot by slot, too. */
 typedef struct bnf_walk_op {
-    int leaf; /* local index, or -1: add */
+    int leaf; /* local index, or -1: dst += src */
     int dst, src;
+    bool add; /* leaf: to what dst holds */
 } bnf_walk_op;
 
 typedef struct bnf_walk {
@@ -107,8 +112,9 @@ struct bnf_plan {
     int *cover_buffer;    /* [n_cover] pool index */
     int n_cover;
     size_t thread_bytes, leaf_bytes, scratch_bytes, unshared_bytes;
-    char **thread_arena, **scratch; /* [threads] */
-    char *leaf_arena;               /* leaves x leaf_bytes */
+    size_t window_bytes;
+    char **thread_arena, **scratch, **window; /* [threads] */
+    char *leaf_arena;                         /* leaves x leaf_bytes */
     bnf_packed_param *packed;
     int n_packed;
 };

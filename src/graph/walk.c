@@ -35,8 +35,12 @@ static int fold(walker *w, int lo, int hi)
         w->ops[w->n_ops++] = (bnf_walk_op){.leaf = lo - w->p->leaf_lo, .dst = b, .src = -1};
         return b;
     }
-    int mid = bnf_tree_split(lo, hi);
-    int left = fold(w, lo, mid), right = fold(w, mid, hi);
+    int mid = bnf_tree_split(lo, hi), left = fold(w, lo, mid);
+    if (hi - mid == 1) {
+        w->ops[w->n_ops++] = (bnf_walk_op){.leaf = mid - w->p->leaf_lo, .dst = left, .src = -1, .add = true};
+        return left;
+    }
+    int right = fold(w, mid, hi);
     w->ops[w->n_ops++] = (bnf_walk_op){.leaf = -1, .dst = left, .src = right};
     w->busy[right] = false;
     return left;
