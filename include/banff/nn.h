@@ -77,6 +77,10 @@ bnf_batch_norm_layer bnf_batch_norm_layer_default(void);
 /* x[N,...,C], normalised per channel; running mean and (unbiased) variance are states NAME.mean, NAME.var used in
  * evaluation. Per-leaf statistics update the running ones with their average over leaves. */
 bnf_val bnf_nn_batch_norm(bnf_scope *s, const char *name, bnf_val x, const bnf_batch_norm_layer *layer);
+/* x[N,...,C] - mean per channel + NAME.bias [C]: of the whole batch in training; in evaluation of the state
+ * NAME.mean [C], which follows it as batch normalisation's does (momentum 0.1). Nothing is scaled, so the layer is
+ * 1-Lipschitz. */
+bnf_val bnf_nn_batch_center(bnf_scope *s, const char *name, bnf_val x);
 /* x + y, or for 1-Lipschitz branches (x + y) / 2. */
 bnf_val bnf_nn_residual(bnf_scope *s, bnf_val x, bnf_val y, bool lipschitz);
 
@@ -144,6 +148,10 @@ typedef enum bnf_layer_kind {
     BNF_LAYER_DROPOUT,
     BNF_LAYER_FLATTEN,
     BNF_LAYER_UNSHUFFLE,
+    BNF_LAYER_BATCH_CENTER,
+    BNF_LAYER_BLOCK,    /* a residual block begins: its input is remembered */
+    BNF_LAYER_SHORTCUT, /* what stands between this and `add` is applied to the remembered input; without: the input */
+    BNF_LAYER_ADD,      /* the block ends: sum of branch and shortcut, half of it in a constrained network */
     BNF_LAYER_COUNT
 } bnf_layer_kind;
 
@@ -156,18 +164,68 @@ typedef struct bnf_layer {
         groups; /* pools: kernel = window; stride 0 = 1 (conv) or the window (pool); pad -1 = same */
     bool bias;
     double slope, rate; /* leaky_relu; dropout */
+    bool zero_init;     /* batch_norm: the scale starts at 0, so that a block begins as its shortcut */
 } bnf_layer;
 
 bnf_layer bnf_layer_default(bnf_layer_kind kind);
 
+/* Are block, shortcut and add in order? Blocks do not nest, and none may be left open. Error: BNF_ERR_ARG that
+ * names the layer's number, from 1. */
+bnf_status bnf_nn_layers_check(const bnf_layer *layers, int n);
+
 /* x[N,H,W,C] through the layers; parameters are named conv1, conv2, dense1, ... in order. `lip` applies to conv and
- * dense layers (its kind NONE: an ordinary network); a head always has unit rows if lip.kind is not NONE. Errors are
- * recorded in the graph and name the layer's number. */
+ * dense layers (its kind NONE: an ordinary network); a head always has unit rows if lip.kind is not NONE. Inputs of
+ * blocks are marked (bnf_graph_mark). Errors are recorded in the graph and name the layer's number. */
 bnf_val bnf_nn_network(bnf_scope *s, bnf_val x, const bnf_layer *layers, int n, const bnf_lip *lip);
 
 /* Factor by which a pooling layer's output may exceed its input's norm; 1 for all of spec 05's pools with window <=
  * stride. */
 double bnf_layer_lipschitz(const bnf_layer *layer);
+
+/* --- networks by name --------------------------------------------------------------------------------------------- */
+
+typedef enum bnf_network_kind {
+    BNF_NETWORK_NONE = 0,
+    BNF_NETWORK_RESNET18, /* He et al., Deep residual learning, 2016: 7x7 stem, four stages, basic blocks */
+    BNF_NETWORK_RESNET34,
+    BNF_NETWORK_RESNET50, /* bottlenecks that stride in their 3x3 convolution ("v1.5") */
+    BNF_NETWORK_RESNET101,
+    BNF_NETWORK_RESNET20, /* the CIFAR form: 3x3 stem, three stages of 16, 32 and 64 channels, projections */
+    BNF_NETWORK_RESNET56,
+    BNF_NETWORK_VGG11, /* Simonyan and Zisserman, Very deep convolutional networks, 2015: configurations A and D */
+    BNF_NETWORK_VGG16,
+    BNF_NETWORK_COUNT
+} bnf_network_kind;
+
+extern const char *const bnf_network_names[BNF_NETWORK_COUNT + 1]; /* "none", "resnet18", ...; NULL-terminated */
+
+typedef enum bnf_network_norm {
+    BNF_NORM_AUTO = 0, /* resnets: batch_norm, batch_center if constrained; vgg: none */
+    BNF_NORM_BATCH_NORM,
+    BNF_NORM_BATCH_CENTER,
+    BNF_NORM_NONE,
+    BNF_NORM_COUNT
+} bnf_network_norm;
+
+extern const char *const bnf_network_norm_names[BNF_NORM_COUNT + 1];
+
+/* Constrained: the 1-Lipschitz form, with groupsort2 for relu, L2 pooling for max pooling and for strides inside the
+ * stages, half sums (bnf_nn_network), a scaled global average and a head with unit rows; a VGG has one dense layer of
+ * 512 neurons in place of two of 4096, and no dropout. */
+typedef struct bnf_network {
+    bnf_network_kind kind;
+    bool constrained;
+    double width; /* factor of all channel counts, which are rounded to even numbers of at least 2 */
+    bnf_network_norm norm;
+    int activation;  /* bnf_layer_kind; < 0: relu, groupsort2 if constrained */
+    int64_t outputs; /* logits */
+} bnf_network;
+
+#define BNF_NETWORK_MAX_LAYERS 512
+
+/* Writes the layers and returns how many; the head is the last one and its parameters are head.weight and
+ * head.bias. */
+int bnf_network_layers(const bnf_network *network, bnf_layer layers[BNF_NETWORK_MAX_LAYERS]);
 
 #ifdef __cplusplus
 }

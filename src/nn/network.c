@@ -27,6 +27,10 @@ const char *const bnf_layer_kind_names[BNF_LAYER_COUNT + 1] = {
     [BNF_LAYER_DROPOUT] = "dropout",
     [BNF_LAYER_FLATTEN] = "flatten",
     [BNF_LAYER_UNSHUFFLE] = "unshuffle",
+    [BNF_LAYER_BATCH_CENTER] = "batch_center",
+    [BNF_LAYER_BLOCK] = "block",
+    [BNF_LAYER_SHORTCUT] = "shortcut",
+    [BNF_LAYER_ADD] = "add",
 };
 
 bnf_layer bnf_layer_default(bnf_layer_kind kind)
@@ -109,11 +113,24 @@ static bnf_val convolution(bnf_scope *s, const char *name, bnf_val x, const bnf_
     return bnf_nn_conv2d(s, name, x, &c);
 }
 
+/* With zero_init the scale is added here, where the norm finds it. */
+static bnf_val batch_norm(bnf_scope *s, const char *name, bnf_val x, const bnf_layer *l)
+{
+    bnf_batch_norm_layer norm = bnf_batch_norm_layer_default();
+    if (l->zero_init && bnf_val_ok(x)) {
+        char full[128];
+        snprintf(full, sizeof full, "%s.weight", name);
+        bnf_desc d = bnf_desc_1d(s->b->real, bnf_desc_cols(bnf_val_desc(s->b, x)));
+        bnf_nn_param(s,
+                     &(bnf_param_info){.name = full, .desc = d, .trainable = true, .init = {BNF_INIT_CONSTANT, 0, 0}});
+    }
+    return bnf_nn_batch_norm(s, name, x, &norm);
+}
+
 static bnf_val build_layer(bnf_scope *s, const char *name, bnf_val x, const bnf_layer *l, const bnf_lip *lip)
 {
     bnf_builder *b = s->b;
     bnf_lip head = *lip;
-    bnf_batch_norm_layer norm = bnf_batch_norm_layer_default();
     switch ((bnf_layer_kind)l->kind) {
     case BNF_LAYER_CONV:
         return convolution(s, name, x, l, lip);
@@ -145,13 +162,18 @@ static bnf_val build_layer(bnf_scope *s, const char *name, bnf_val x, const bnf_
     case BNF_LAYER_GLOBAL_L2_POOL:
         return global_pool(s, x, l);
     case BNF_LAYER_BATCH_NORM:
-        return bnf_nn_batch_norm(s, name, x, &norm);
+        return batch_norm(s, name, x, l);
+    case BNF_LAYER_BATCH_CENTER:
+        return bnf_nn_batch_center(s, name, x);
     case BNF_LAYER_DROPOUT:
         return bnf_dropout(b, x, l->rate);
     case BNF_LAYER_FLATTEN:
         return bnf_flatten(b, x);
     case BNF_LAYER_UNSHUFFLE:
         return bnf_pixel_unshuffle(b, need_image(s, x), l->kernel);
+    case BNF_LAYER_BLOCK:
+    case BNF_LAYER_SHORTCUT:
+    case BNF_LAYER_ADD:
     case BNF_LAYER_COUNT:
         break;
     }
@@ -167,14 +189,80 @@ static const char *stem(int kind)
         return "dense";
     case BNF_LAYER_BATCH_NORM:
         return "norm";
+    case BNF_LAYER_BATCH_CENTER:
+        return "center";
     default:
         return "head";
+    }
+}
+
+bnf_status bnf_nn_layers_check(const bnf_layer *layers, int n)
+{
+    int block = 0, shortcut = 0; /* numbers of the open block and its shortcut; 0: none */
+    for (int i = 1; i <= n; i++) {
+        int kind = layers[i - 1].kind;
+        if (kind == BNF_LAYER_BLOCK && block)
+            return bnf_fail(BNF_ERR_ARG, "layer %d (block): the block that begins at layer %d needs its add first", i,
+                            block);
+        if ((kind == BNF_LAYER_SHORTCUT || kind == BNF_LAYER_ADD) && !block)
+            return bnf_fail(BNF_ERR_ARG, "layer %d (%s): there is no block that it could belong to", i,
+                            bnf_layer_kind_names[kind]);
+        if (kind == BNF_LAYER_SHORTCUT && shortcut)
+            return bnf_fail(BNF_ERR_ARG, "layer %d (shortcut): the block has one already, layer %d", i, shortcut);
+        if (kind == BNF_LAYER_BLOCK)
+            block = i;
+        else if (kind == BNF_LAYER_SHORTCUT)
+            shortcut = i;
+        else if (kind == BNF_LAYER_ADD)
+            block = shortcut = 0;
+    }
+    return block ? bnf_fail(BNF_ERR_ARG, "layer %d (block): no add ends it", block) : BNF_OK;
+}
+
+/* Values of the open residual block; BNF_NONE: not there. */
+typedef struct residual {
+    bnf_val input, branch; /* branch: its end, once the shortcut has begun */
+} residual;
+
+static bnf_val add(bnf_scope *s, bnf_val x, const residual *r, bool lipschitz)
+{
+    bnf_val branch = bnf_val_ok(r->branch) ? r->branch : x, shortcut = bnf_val_ok(r->branch) ? x : r->input;
+    const bnf_desc *a = bnf_val_desc(s->b, branch), *b = bnf_val_desc(s->b, shortcut);
+    if (!bnf_desc_same_shape(a, b)) {
+        char have[96], want[96];
+        bnf_graph_fail(s->graph,
+                       bnf_fail(BNF_ERR_ARG, "the branch gives %s, the shortcut %s",
+                                bnf_desc_format(a, have, sizeof have), bnf_desc_format(b, want, sizeof want)));
+        return BNF_NONE;
+    }
+    return bnf_nn_residual(s, branch, shortcut, lipschitz);
+}
+
+/* A layer that only says where x comes from or goes to; their order has been checked. */
+static bnf_val structure(bnf_scope *s, int kind, bnf_val x, residual *r, bool lipschitz)
+{
+    switch (kind) {
+    case BNF_LAYER_BLOCK:
+        bnf_graph_mark(s->graph, x);
+        *r = (residual){.input = x, .branch = BNF_NONE};
+        return x;
+    case BNF_LAYER_SHORTCUT:
+        r->branch = x;
+        return r->input;
+    default:
+        return add(s, x, r, lipschitz);
     }
 }
 
 bnf_val bnf_nn_network(bnf_scope *s, bnf_val x, const bnf_layer *layers, int n, const bnf_lip *lip)
 {
     int seen[BNF_LAYER_COUNT] = {0};
+    residual r = {BNF_NONE, BNF_NONE};
+    bnf_status status = bnf_nn_layers_check(layers, n);
+    if (status != BNF_OK) {
+        bnf_graph_fail(s->graph, status);
+        return BNF_NONE;
+    }
     for (int i = 0; i < n && bnf_val_ok(x); i++) {
         char name[64];
         const bnf_layer *l = &layers[i];
@@ -183,8 +271,11 @@ bnf_val bnf_nn_network(bnf_scope *s, bnf_val x, const bnf_layer *layers, int n, 
             snprintf(name, sizeof name, "head");
         else
             snprintf(name, sizeof name, "%s%d", stem(l->kind), number);
-        x = build_layer(s, name, x, l, lip);
-        bnf_status status = bnf_graph_status(s->graph);
+        if (l->kind >= BNF_LAYER_BLOCK && l->kind <= BNF_LAYER_ADD)
+            x = structure(s, l->kind, x, &r, lip->kind != BNF_LIP_NONE);
+        else
+            x = build_layer(s, name, x, l, lip);
+        status = bnf_graph_status(s->graph);
         if (status != BNF_OK)
             bnf_graph_refail(s->graph, bnf_fail_context(status, "layer %d (%s)", i + 1, bnf_layer_kind_names[l->kind]));
     }

@@ -2,16 +2,9 @@
 #include "recipes/lipschitz/net.h"
 
 #include "base/mem.h"
+#include "recipes/lipschitz/layers.h"
 
 #include <stdio.h>
-
-bnf_layer bnf_lipschitz_complete(const bnf_layer *given)
-{
-    bnf_layer l = *given, usual = bnf_layer_default((bnf_layer_kind)given->kind);
-    if (l.kernel == 0)
-        l.kernel = usual.kernel;
-    return l;
-}
 
 static const char *stem(int kind)
 {
@@ -115,13 +108,16 @@ static void shape_stage(bnf_lipschitz_stage *s)
     }
 }
 
-static bnf_status fill_stages(bnf_lipschitz_net *net, const bnf_lipschitz_model *model, const bnf_params *params)
+static bnf_status fill_stages(bnf_lipschitz_net *net, const bnf_layer *layers, const bnf_params *params)
 {
     int seen[BNF_LAYER_COUNT] = {0}, used = 0;
     bnf_lipschitz_shape at = net->in;
     for (int i = 0; i < net->count; i++) {
         bnf_lipschitz_stage *s = &net->stages[i];
-        s->layer = bnf_lipschitz_complete((const bnf_layer *)model->layers.item + i);
+        s->layer = layers[i];
+        if (s->layer.kind >= BNF_LAYER_BATCH_CENTER)
+            return bnf_fail(BNF_ERR_UNSUPPORTED, "layer %d (%s): certificates do not know this kind yet", i + 1,
+                            bnf_layer_kind_names[s->layer.kind]);
         const char *base = stem(s->layer.kind);
         int number = ++seen[s->layer.kind];
         if (base && (s->layer.kind != BNF_LAYER_HEAD || number > 1))
@@ -163,10 +159,11 @@ bnf_status bnf_lipschitz_net_create(const bnf_job *job, const bnf_params *params
                                     bnf_lipschitz_net *net)
 {
     const bnf_lipschitz_settings *settings = job->settings;
-    *net = (bnf_lipschitz_net){.count = (int)settings->model.layers.count};
+    bnf_layer layers[BNF_NETWORK_MAX_LAYERS];
+    *net = (bnf_lipschitz_net){.count = bnf_lipschitz_layers(settings, params, data->classes, layers)};
     BNF_TRY(fill_input(net, job, data));
     BNF_TRY(bnf_calloc((size_t)net->count, sizeof *net->stages, "stages of a network", &net->stages));
-    bnf_status s = fill_stages(net, &settings->model, params);
+    bnf_status s = fill_stages(net, layers, params);
     if (s != BNF_OK)
         bnf_lipschitz_net_release(net);
     return s;

@@ -41,9 +41,6 @@ static inline bool bnf_lipschitz_is_linear(const bnf_lipschitz_stage *s)
     return s->layer.kind == BNF_LAYER_DENSE || s->layer.kind == BNF_LAYER_HEAD;
 }
 
-/* Fields of a layer that a configuration leaves at 0 get the kind's usual value. */
-bnf_layer bnf_lipschitz_complete(const bnf_layer *given);
-
 /* The network of a job over images of `data`. [out] net owned, release with bnf_lipschitz_net_release. Errors:
  * BNF_ERR_ARG if a parameter is missing, has another shape or belongs to no stage; those of bnf_transform_create. */
 bnf_status bnf_lipschitz_net_create(const bnf_job *job, const bnf_params *params, const bnf_dataset_info *data,

@@ -2,10 +2,9 @@
  * 05. */
 #include "recipes/lipschitz/attack.h"
 #include "recipes/lipschitz/certify.h"
+#include "recipes/lipschitz/layers.h"
 #include "recipes/lipschitz/lipschitz.h"
 #include "recipes/lipschitz/report.h"
-
-#define MAX_LAYERS 512
 
 static const char *const constraint_names[] = {"none", "spectral", "bjorck", NULL};
 static const char *const factor_names[] = {"bound", "published", NULL};
@@ -22,12 +21,14 @@ static const bnf_cfg_key layer_keys[] = {
     {"stride", BNF_CFG_INT, offsetof(bnf_layer, stride), "0", "0: 1 for conv, the window for pools", .min = 0,
      .max = 1024},
     {"pad", BNF_CFG_INT, offsetof(bnf_layer, pad), "-1",
-     "zeros on every side; -1: as many as keep the size (conv), none (pools)", .min = -1, .max = 1024},
+     "cells on every side, zeros or for max_pool none that counts; -1: as many as keep the size (conv), none (pools)",
+     .min = -1, .max = 1024},
     {"dilation", BNF_CFG_INT, offsetof(bnf_layer, dilation), "1", "conv", .min = 1, .max = 1024},
     {"groups", BNF_CFG_INT, offsetof(bnf_layer, groups), "1", "conv", .min = 1, .max = 1e6},
     {"bias", BNF_CFG_BOOL, offsetof(bnf_layer, bias), "true", "conv, dense, head"},
     {"slope", BNF_CFG_REAL, offsetof(bnf_layer, slope), "0.01", "leaky_relu", .min = 0, .max = 1},
     {"rate", BNF_CFG_REAL, offsetof(bnf_layer, rate), "0.5", "dropout", .min = 0, .max = 0.999},
+    {"zero_init", BNF_CFG_BOOL, offsetof(bnf_layer, zero_init), "false", "batch_norm: the scale starts at 0"},
 };
 
 #define AT(field) offsetof(bnf_lipschitz_model, field)
@@ -48,7 +49,16 @@ static const bnf_cfg_key model_keys[] = {
     {"conv_factor", BNF_CFG_ENUM, AT(conv_factor), "bound",
      "reshaped-kernel factor of convolutions: a proven bound, or the published one (not a bound, for comparison)",
      .choices = factor_names},
-    {"layers", BNF_CFG_MAP_LIST, AT(layers), NULL, "the network, from input to logits", .item_keys = layer_keys,
+    {"network", BNF_CFG_ENUM, AT(network), "none",
+     "a known one in place of a list of layers; with a constraint in its 1-Lipschitz form",
+     .choices = bnf_network_names},
+    {"width", BNF_CFG_REAL, AT(width), "1", "network: factor of its channels", .min = 0.01, .max = 16},
+    {"norm", BNF_CFG_ENUM, AT(norm), "auto",
+     "network: behind convolutions; auto: batch_norm (constrained: batch_center) for resnets, none for vgg",
+     .choices = bnf_network_norm_names},
+    {"activation", BNF_CFG_ENUM, AT(activation), "auto", "network: auto: relu (constrained: groupsort2)",
+     .choices = bnf_lipschitz_activation_names},
+    {"layers", BNF_CFG_MAP_LIST, AT(layers), "[]", "the network, from input to logits", .item_keys = layer_keys,
      .item_nkeys = (int)(sizeof layer_keys / sizeof layer_keys[0]), .item_size = sizeof(bnf_layer)},
 };
 #undef AT
@@ -86,18 +96,7 @@ static bool is_hkr(int kind)
 static bnf_status check(const void *settings)
 {
     const bnf_lipschitz_settings *l = settings;
-    const bnf_layer *layers = l->model.layers.item;
-    for (int64_t i = 0; i < l->model.layers.count; i++) {
-        int kind = layers[i].kind;
-        if ((kind == BNF_LAYER_CONV || kind == BNF_LAYER_DENSE || kind == BNF_LAYER_HEAD) && layers[i].out < 1)
-            return bnf_fail(BNF_ERR_CONFIG, "model.layers[%lld] (%s) needs 'out'", (long long)i + 1,
-                            bnf_layer_kind_names[kind]);
-    }
-    if (l->model.layers.count > MAX_LAYERS)
-        return bnf_fail(BNF_ERR_CONFIG, "model.layers has %lld entries; at most %d are legal",
-                        (long long)l->model.layers.count, MAX_LAYERS);
-    if (l->model.layers.count == 0)
-        return bnf_fail(BNF_ERR_CONFIG, "model.layers is empty");
+    BNF_TRY(bnf_lipschitz_layers_check(&l->model));
     if (is_hkr(l->loss.kind) && l->loss.form == BNF_HKR_CONVEX && l->loss.alpha > 1)
         return bnf_fail(BNF_ERR_CONFIG, "loss.alpha (%g) must be at most 1 with loss.form: convex", l->loss.alpha);
     return BNF_OK;
@@ -129,10 +128,8 @@ static void build(const void *settings, bnf_scope *scope, bnf_val x, bnf_val lab
 {
     const bnf_lipschitz_settings *l = settings;
     bnf_lip lip = bnf_lipschitz_lip(l);
-    bnf_layer layers[MAX_LAYERS];
-    int n = (int)l->model.layers.count;
-    for (int i = 0; i < n; i++)
-        layers[i] = bnf_lipschitz_complete((const bnf_layer *)l->model.layers.item + i);
+    bnf_layer layers[BNF_NETWORK_MAX_LAYERS];
+    int n = bnf_lipschitz_layers(l, scope->params, classes, layers);
     *values = (bnf_model_values){.logits = bnf_nn_network(scope, x, layers, n, &lip)};
     const bnf_lipschitz_loss *loss = &l->loss;
     if (is_hkr(loss->kind)) {

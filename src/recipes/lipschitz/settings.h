@@ -10,7 +10,11 @@ typedef struct bnf_lipschitz_model {
     double power_tolerance, bjorck_tolerance, bjorck_beta, eps;
     int conv_factor;     /* 0 bound, 1 published */
     int bjorck_form;     /* 0 eigen, 1 direct */
-    bnf_cfg_maps layers; /* of bnf_layer */
+    bnf_cfg_maps layers; /* of bnf_layer; none: `network` */
+    int network;         /* bnf_network_kind */
+    double width;
+    int norm;       /* bnf_network_norm */
+    int activation; /* bnf_lipschitz_activation_names */
 } bnf_lipschitz_model;
 
 typedef enum bnf_lipschitz_loss_kind {
