@@ -26,7 +26,7 @@
             fail_msg("%s: %s", #expr, bnf_error_message()); \
     } while (0)
 
-enum { MAX_LAYERS = 24, MAX_SIZE = 4096 };
+enum { MAX_LAYERS = 128, MAX_SIZE = 4096 };
 
 /* A network with given weights, and everything that certificates need of it. */
 typedef struct lab {
@@ -68,9 +68,14 @@ typedef struct spec {
     int64_t out, kernel, stride, pad, dilation, groups;
 } spec;
 
-static void lab_open(lab *l, int64_t h, int64_t w, int64_t c, const spec *specs, int n, double size)
+static void lab_finish(lab *l, int64_t h, int64_t w, int64_t c, double size);
+
+/* `constraint` decides only how residual blocks add: weights are what fill_params makes them. */
+static void lab_open_as(lab *l, bnf_lip_kind constraint, int64_t h, int64_t w, int64_t c, const spec *specs, int n,
+                        double size)
 {
     memset(l, 0, sizeof *l);
+    l->settings.model.constraint = constraint;
     for (int i = 0; i < n; i++) {
         l->layers[i] = bnf_layer_default((bnf_layer_kind)specs[i].kind);
         l->layers[i].out = specs[i].out;
@@ -86,6 +91,16 @@ static void lab_open(lab *l, int64_t h, int64_t w, int64_t c, const spec *specs,
     if (specs[n - 1].kind != BNF_LAYER_HEAD && specs[n - 1].kind != BNF_LAYER_DENSE)
         l->layers[n++] = bnf_layer_default(BNF_LAYER_FLATTEN); /* logits have no rows and columns */
     l->settings.model.layers = (bnf_cfg_maps){n, l->layers};
+    lab_finish(l, h, w, c, size);
+}
+
+static void lab_open(lab *l, int64_t h, int64_t w, int64_t c, const spec *specs, int n, double size)
+{
+    lab_open_as(l, BNF_LIP_NONE, h, w, c, specs, n, size);
+}
+
+static void lab_finish(lab *l, int64_t h, int64_t w, int64_t c, double size)
+{
     l->settings.loss.kind = BNF_LIPSCHITZ_CROSS_ENTROPY;
     l->job = (bnf_job){.recipe = &bnf_recipe_lipschitz, .settings = &l->settings};
     l->job.data.normalise = BNF_NORMALISE_AFFINE;
@@ -195,14 +210,20 @@ static double true_norm(lab *l)
 }
 
 /* The bound holds, and is not larger than `most` times the truth. */
-static void check_linear(int64_t h, int64_t w, int64_t c, const spec *specs, int n, double most)
+static void check_linear_as(bnf_lip_kind constraint, int64_t h, int64_t w, int64_t c, const spec *specs, int n,
+                            double most)
 {
     lab l;
-    lab_open(&l, h, w, c, specs, n, 0.5);
+    lab_open_as(&l, constraint, h, w, c, specs, n, 0.5);
     double norm = true_norm(&l), bound = l.c.bounds.network;
     if (!(bound >= norm * (1 - 1e-12)) || !(bound <= most * norm))
         fail_msg("%d layers from %s: norm %.9g, bound %.9g", n, bnf_layer_kind_names[specs[0].kind], norm, bound);
     lab_close(&l);
+}
+
+static void check_linear(int64_t h, int64_t w, int64_t c, const spec *specs, int n, double most)
+{
+    check_linear_as(BNF_LIP_NONE, h, w, c, specs, n, most);
 }
 
 static void linear_networks(void **state)
@@ -228,6 +249,38 @@ static void linear_networks(void **state)
     check_linear(6, 4, 2, (spec[]){{BNF_LAYER_UNSHUFFLE, 0, 2}}, 1, 1 + 1e-9);
     check_linear(6, 4, 2, (spec[]){{BNF_LAYER_UNSHUFFLE, 0, 2}, {BNF_LAYER_FLATTEN}, {BNF_LAYER_DROPOUT}}, 3, 1 + 1e-9);
     check_linear(8, 8, 1, (spec[]){{CONV, 4, 3, 1, -1, 1, 1}, {CONV, 3, 3, 2, -1, 1, 1}, {HEAD, .out = 3}}, 3, 30);
+}
+
+/* Blocks whose exact constant is known, and others. */
+static void linear_blocks(void **state)
+{
+    (void)state;
+    enum { CONV = BNF_LAYER_CONV, BLOCK = BNF_LAYER_BLOCK, CUT = BNF_LAYER_SHORTCUT, ADD = BNF_LAYER_ADD };
+    const spec copy[] = {{BLOCK}, {BNF_LAYER_FLATTEN}, {CUT}, {BNF_LAYER_FLATTEN}, {ADD}};
+    for (int lip = 0; lip < 2; lip++) {
+        bnf_lip_kind kind = lip ? BNF_LIP_SPECTRAL : BNF_LIP_NONE;
+        lab l;
+        lab_open_as(&l, kind, 3, 3, 2, copy, 5, 0.5);
+        assert_true(fabs(l.c.bounds.network - 1.5 * (lip ? 1 : 2)) < 1e-12); /* 1.5: the input's scale */
+        lab_close(&l);
+        check_linear_as(kind, 3, 3, 2, copy, 5, 1 + 1e-9);
+        check_linear_as(kind, 6, 5, 2, (spec[]){{BLOCK}, {CONV, 2, 3, 1, -1, 1, 1}, {ADD}}, 3, 3);
+        check_linear_as(kind, 6, 6, 2, (spec[]){{CONV, 3, 1, 1, 0, 1, 1}, {BLOCK}, {BNF_LAYER_BATCH_NORM}, {ADD}}, 4,
+                        4);
+        check_linear_as(kind, 6, 6, 2,
+                        (spec[]){{BLOCK},
+                                 {CONV, 3, 3, 2, -1, 1, 1},
+                                 {BNF_LAYER_BATCH_CENTER},
+                                 {CUT},
+                                 {BNF_LAYER_AVG_POOL, 0, 2, 2, -1, 1, 1},
+                                 {CONV, 3, 1, 1, 0, 1, 1},
+                                 {ADD},
+                                 {BLOCK},
+                                 {CONV, 3, 3, 1, -1, 1, 1},
+                                 {ADD},
+                                 {BNF_LAYER_HEAD, .out = 4}},
+                        11, 20);
+    }
 }
 
 /* The all-equal 3 x 3 kernel, which the published factor gets wrong: the bound is above the norm and close to it. */
@@ -309,21 +362,72 @@ static void compare_programs(lab *l)
     }
 }
 
-static void check_network(int64_t h, int64_t w, int64_t c, const spec *specs, int n)
+static void check_network_as(bnf_lip_kind constraint, int64_t h, int64_t w, int64_t c, const spec *specs, int n)
 {
     lab l;
-    lab_open(&l, h, w, c, specs, n, 0.5);
+    lab_open_as(&l, constraint, h, w, c, specs, n, 0.5);
     double share = search(&l);
     assert_true(share > 1e-4);
     compare_programs(&l);
     lab_close(&l);
 }
 
+static void check_network(int64_t h, int64_t w, int64_t c, const spec *specs, int n)
+{
+    check_network_as(BNF_LIP_NONE, h, w, c, specs, n);
+}
+
+static void residual_networks(void **state)
+{
+    (void)state;
+    enum { CONV = BNF_LAYER_CONV, BLOCK = BNF_LAYER_BLOCK, CUT = BNF_LAYER_SHORTCUT, ADD = BNF_LAYER_ADD };
+    for (int lip = 0; lip < 2; lip++) {
+        bnf_lip_kind kind = lip ? BNF_LIP_BJORCK : BNF_LIP_NONE;
+        spec specs[] = {{CONV, 4, 3, 1, -1, 1, 1},
+                        {BNF_LAYER_GROUPSORT2},
+                        {BLOCK},
+                        {CONV, 4, 3, 1, -1, 1, 1},
+                        {BNF_LAYER_BATCH_NORM},
+                        {ADD},
+                        {BNF_LAYER_RELU},
+                        {BLOCK},
+                        {.kind = BNF_LAYER_MAX_POOL, .kernel = 3, .stride = 2, .pad = 1},
+                        {CONV, 6, 1, 1, 0, 1, 1},
+                        {CUT},
+                        {CONV, 6, 3, 2, -1, 1, 1},
+                        {BNF_LAYER_BATCH_CENTER},
+                        {ADD},
+                        {BNF_LAYER_FULLSORT},
+                        {BNF_LAYER_SCALED_GLOBAL_AVG_POOL},
+                        {BNF_LAYER_HEAD, .out = 3}};
+        check_network_as(kind, 7, 6, 2, specs, 17);
+        check_network_as(kind, 2, 2, 2, (spec[]){{BLOCK}, {BNF_LAYER_TANH}, {ADD}}, 3); /* logits of no linear layer */
+    }
+}
+
+/* A named network is the same function in both programs, too. */
+static void named_network(void **state)
+{
+    (void)state;
+    for (int lip = 0; lip < 2; lip++) {
+        lab l;
+        memset(&l, 0, sizeof l);
+        l.settings.model.constraint = lip ? BNF_LIP_BJORCK : BNF_LIP_NONE;
+        l.settings.model.network = BNF_NETWORK_RESNET20;
+        l.settings.model.width = 0.25;
+        lab_finish(&l, 9, 8, 3, 0.2);
+        assert_int_equal(l.c.net.outputs, 2);
+        search(&l);
+        compare_programs(&l);
+        lab_close(&l);
+    }
+}
+
 static void networks_of_every_layer(void **state)
 {
     (void)state;
     enum { CONV = BNF_LAYER_CONV, HEAD = BNF_LAYER_HEAD };
-    for (int kind = BNF_LAYER_RELU; kind < BNF_LAYER_BATCH_CENTER; kind++)
+    for (int kind = BNF_LAYER_RELU; kind < BNF_LAYER_BLOCK; kind++)
         check_network(6, 6, 2, (spec[]){{CONV, 4, 3, 1, -1, 1, 1}, {.kind = kind}, {HEAD, .out = 3}}, 3);
     for (int kind = BNF_LAYER_MAX_POOL; kind <= BNF_LAYER_L2_POOL; kind++) {
         check_network(7, 6, 2, (spec[]){{.kind = kind, .kernel = 3, .stride = 2, .pad = 1}, {HEAD, .out = 3}}, 2);
@@ -563,6 +667,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_networks),
+        cmocka_unit_test(linear_blocks),
+        cmocka_unit_test(residual_networks),
+        cmocka_unit_test(named_network),
         cmocka_unit_test(box_kernel),
         cmocka_unit_test(networks_of_every_layer),
         cmocka_unit_test(radius_of_a_linear_classifier),

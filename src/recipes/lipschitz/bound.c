@@ -137,6 +137,20 @@ static bnf_status bound_norm(const bnf_lipschitz_stage *s, bnf_params *params, b
     return BNF_OK;
 }
 
+static bnf_status bound_center(const bnf_lipschitz_stage *s, bnf_params *params, bnf_lipschitz_stage_bound *b)
+{
+    const float *bias = bnf_params_value(params, s->bias), *mean = bnf_params_value(params, s->mean);
+    double shift = 0;
+    for (int64_t c = 0; c < s->in.c; c++)
+        shift += (double)mean[c] * mean[c] + (double)bias[c] * bias[c];
+    if (!isfinite(shift))
+        return bnf_fail(BNF_ERR_NUMERIC, "%s: a mean or a bias is not finite", s->name);
+    b->lipschitz = b->spread = 1;
+    b->offset = bnf_lipschitz_up(sqrt(2 * shift * (double)(s->in.h * s->in.w)), 2 * (double)s->in.c + 6);
+    snprintf(b->from, sizeof b->from, "moves its input");
+    return BNF_OK;
+}
+
 static void bound_plain(const bnf_lipschitz_stage *s, bnf_lipschitz_stage_bound *b)
 {
     const bnf_layer *l = &s->layer;
@@ -175,6 +189,12 @@ static void bound_plain(const bnf_lipschitz_stage *s, bnf_lipschitz_stage_bound 
     case BNF_LAYER_UNSHUFFLE:
         from = "reorders its input";
         break;
+    case BNF_LAYER_BLOCK:
+        from = "a residual block begins";
+        break;
+    case BNF_LAYER_SHORTCUT:
+        from = "goes on from the block's input";
+        break;
     default:
         break;
     }
@@ -193,6 +213,8 @@ static bnf_status bound_stage(const bnf_lipschitz_stage *s, bnf_params *params, 
         return bound_matrix(s, params, together, b);
     if (s->layer.kind == BNF_LAYER_BATCH_NORM)
         return bound_norm(s, params, b);
+    if (s->layer.kind == BNF_LAYER_BATCH_CENTER)
+        return bound_center(s, params, b);
     bound_plain(s, b);
     return BNF_OK;
 }
@@ -222,20 +244,36 @@ static bnf_status bound_logits(const bnf_lipschitz_net *net, bnf_params *params,
     return BNF_OK;
 }
 
+/* From pixels to the output of stage i, whose bound is there; that of `add` is made here. */
+static double behind(const bnf_lipschitz_net *net, bnf_lipschitz_bounds *b, int i)
+{
+    const bnf_lipschitz_stage *s = &net->stages[i];
+    bnf_lipschitz_stage_bound *at = &b->stages[i];
+    if (s->layer.kind == BNF_LAYER_SHORTCUT)
+        return b->stages[s->block].before;
+    if (s->layer.kind != BNF_LAYER_ADD)
+        return bnf_lipschitz_up(at->before * at->lipschitz, 1);
+    double sum = bnf_lipschitz_up(s->factor * (at->before + b->stages[s->other].before), 2);
+    double block = b->stages[s->block].before;
+    at->lipschitz = block > 0 ? bnf_lipschitz_up(sum / block, 1) : 0;
+    snprintf(at->from, sizeof at->from, "the block: %s sum of its branch and its shortcut",
+             s->factor < 1 ? "half the" : "the");
+    return sum;
+}
+
 static bnf_status fill(const bnf_lipschitz_net *net, bnf_params *params, const norms *together, bnf_lipschitz_bounds *b)
 {
     for (int64_t c = 0; c < net->in.c; c++)
         b->input = fmax(b->input, fabs(net->scale[c]));
-    b->network = b->input;
+    b->features = b->input;
     for (int i = 0; i < net->count; i++) {
         bnf_status s = bound_stage(&net->stages[i], params, together ? &together[i] : NULL, &b->stages[i]);
         if (s != BNF_OK)
             return bnf_fail_context(s, "layer %d (%s)", i + 1, net->stages[i].name);
+        b->stages[i].before = b->features;
         if (i < net->count - 1 || !b->linear)
-            b->features = bnf_lipschitz_up((i ? b->features : b->input) * b->stages[i].lipschitz, 1);
+            b->features = behind(net, b, i);
     }
-    if (b->linear && net->count == 1)
-        b->features = b->input;
     b->network = b->linear ? bnf_lipschitz_up(b->features * b->stages[net->count - 1].lipschitz, 1) : b->features;
     BNF_TRY(bound_logits(net, params, b));
     for (int64_t i = 0; i < b->outputs; i++)

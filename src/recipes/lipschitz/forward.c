@@ -85,7 +85,7 @@ void bnf_lipschitz_forward_destroy(bnf_lipschitz_forward *forward)
 
 int64_t bnf_lipschitz_forward_scratch(const bnf_lipschitz_forward *forward)
 {
-    return 2 * forward->largest + forward->patches;
+    return 4 * forward->largest + forward->patches;
 }
 
 /* ---- stages with weights ---- */
@@ -128,6 +128,13 @@ static void convolve(const bnf_lipschitz_stage *s, const weights *w, const doubl
                         0, y + p * l->out + g * out, l->out);
         }
     add_bias(area, l->out, w->b, y);
+}
+
+static void center(const bnf_lipschitz_stage *s, const weights *w, const double *x, double *y)
+{
+    int64_t n = bnf_lipschitz_size(&s->in);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = x[i] - w->mean[i % s->in.c] + w->b[i % s->in.c];
 }
 
 static void normalise(const bnf_lipschitz_stage *s, const weights *w, const double *x, double *y)
@@ -246,6 +253,9 @@ static void run_stage(const bnf_lipschitz_stage *s, const weights *w, const doub
     case BNF_LAYER_BATCH_NORM:
         normalise(s, w, x, y);
         break;
+    case BNF_LAYER_BATCH_CENTER:
+        center(s, w, x, y);
+        break;
     case BNF_LAYER_UNSHUFFLE:
         unshuffle(s, x, y);
         break;
@@ -268,6 +278,38 @@ static void run_stage(const bnf_lipschitz_stage *s, const weights *w, const doub
     }
 }
 
+/* ---- residual blocks ---- */
+
+/* What an open block keeps: its input, and the end of its branch once the shortcut has begun. */
+typedef struct kept {
+    double *input, *branch;
+} kept;
+
+/* The block's layers move whole arrays; false: the stage is another. */
+static bool run_block(const bnf_lipschitz_net *net, const bnf_lipschitz_stage *s, const kept *k, const double *x,
+                      double *y)
+{
+    int64_t n = bnf_lipschitz_size(&s->in), given = bnf_lipschitz_size(&s->out);
+    const double *other;
+    switch (s->layer.kind) {
+    case BNF_LAYER_BLOCK:
+        memcpy(k->input, x, (size_t)n * sizeof *x);
+        memcpy(y, x, (size_t)n * sizeof *x);
+        return true;
+    case BNF_LAYER_SHORTCUT:
+        memcpy(k->branch, x, (size_t)n * sizeof *x);
+        memcpy(y, k->input, (size_t)given * sizeof *y);
+        return true;
+    case BNF_LAYER_ADD:
+        other = net->stages[s->other].layer.kind == BNF_LAYER_BLOCK ? k->input : k->branch;
+        for (int64_t i = 0; i < n; i++)
+            y[i] = s->factor * (other[i] + x[i]);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static double norm_of(int64_t n, const double *x)
 {
     double sum = 0;
@@ -280,13 +322,15 @@ void bnf_lipschitz_forward_run(const bnf_lipschitz_forward *forward, const doubl
                                double *norms)
 {
     const bnf_lipschitz_net *net = forward->net;
-    double *buffer[2] = {scratch, scratch + forward->largest}, *patches = scratch + 2 * forward->largest;
+    double *buffer[2] = {scratch, scratch + forward->largest}, *patches = scratch + 4 * forward->largest;
+    kept k = {scratch + 2 * forward->largest, scratch + 3 * forward->largest};
     const double *at = x;
     for (int i = 0; i < net->count; i++) {
         const bnf_lipschitz_stage *s = &net->stages[i];
         double *y = i == net->count - 1 ? logits : buffer[i % 2];
         norms[i] = norm_of(bnf_lipschitz_size(&s->in), at);
-        run_stage(s, &forward->stages[i], at, patches, y);
+        if (!run_block(net, s, &k, at, y))
+            run_stage(s, &forward->stages[i], at, patches, y);
         at = y;
     }
     norms[net->count] = norm_of(net->outputs, logits);

@@ -17,6 +17,8 @@ static const char *stem(int kind)
         return "head";
     case BNF_LAYER_BATCH_NORM:
         return "norm";
+    case BNF_LAYER_BATCH_CENTER:
+        return "center";
     default:
         return NULL;
     }
@@ -53,6 +55,9 @@ static bnf_status find_all(const bnf_params *params, bnf_lipschitz_stage *s)
         BNF_TRY(find(params, s, "weight", s->in.c, &s->weight));
         BNF_TRY(find(params, s, "mean", s->in.c, &s->mean));
         BNF_TRY(find(params, s, "var", s->in.c, &s->var));
+        return find(params, s, "bias", s->in.c, &s->bias);
+    case BNF_LAYER_BATCH_CENTER:
+        BNF_TRY(find(params, s, "mean", s->in.c, &s->mean));
         return find(params, s, "bias", s->in.c, &s->bias);
     default:
         return BNF_OK;
@@ -108,16 +113,38 @@ static void shape_stage(bnf_lipschitz_stage *s)
     }
 }
 
-static bnf_status fill_stages(bnf_lipschitz_net *net, const bnf_layer *layers, const bnf_params *params)
+/* Ties stage i to the open block, whose first stage and shortcut are *block and *shortcut (-1: none). */
+static void tie_block(bnf_lipschitz_net *net, int i, int *block, int *shortcut)
 {
-    int seen[BNF_LAYER_COUNT] = {0}, used = 0;
+    bnf_lipschitz_stage *s = &net->stages[i];
+    s->block = s->other = -1;
+    switch (s->layer.kind) {
+    case BNF_LAYER_BLOCK:
+        *block = s->block = i;
+        *shortcut = -1;
+        break;
+    case BNF_LAYER_SHORTCUT:
+        *shortcut = i;
+        s->block = *block;
+        s->out = net->stages[*block].in;
+        break;
+    case BNF_LAYER_ADD:
+        s->block = *block;
+        s->other = *shortcut >= 0 ? *shortcut : *block;
+        break;
+    default:
+        break;
+    }
+}
+
+static bnf_status fill_stages(bnf_lipschitz_net *net, const bnf_layer *layers, bool constrained,
+                              const bnf_params *params)
+{
+    int seen[BNF_LAYER_COUNT] = {0}, used = 0, block = -1, shortcut = -1;
     bnf_lipschitz_shape at = net->in;
     for (int i = 0; i < net->count; i++) {
         bnf_lipschitz_stage *s = &net->stages[i];
         s->layer = layers[i];
-        if (s->layer.kind >= BNF_LAYER_BATCH_CENTER)
-            return bnf_fail(BNF_ERR_UNSUPPORTED, "layer %d (%s): certificates do not know this kind yet", i + 1,
-                            bnf_layer_kind_names[s->layer.kind]);
         const char *base = stem(s->layer.kind);
         int number = ++seen[s->layer.kind];
         if (base && (s->layer.kind != BNF_LAYER_HEAD || number > 1))
@@ -126,6 +153,8 @@ static bnf_status fill_stages(bnf_lipschitz_net *net, const bnf_layer *layers, c
             snprintf(s->name, sizeof s->name, "%s", bnf_layer_kind_names[s->layer.kind]);
         s->in = at;
         shape_stage(s);
+        tie_block(net, i, &block, &shortcut);
+        s->factor = constrained ? 0.5 : 1;
         BNF_TRY(find_all(params, s));
         used += (s->weight >= 0) + (s->bias >= 0);
         at = s->out;
@@ -163,7 +192,7 @@ bnf_status bnf_lipschitz_net_create(const bnf_job *job, const bnf_params *params
     *net = (bnf_lipschitz_net){.count = bnf_lipschitz_layers(settings, params, data->classes, layers)};
     BNF_TRY(fill_input(net, job, data));
     BNF_TRY(bnf_calloc((size_t)net->count, sizeof *net->stages, "stages of a network", &net->stages));
-    bnf_status s = fill_stages(net, layers, params);
+    bnf_status s = fill_stages(net, layers, settings->model.constraint != BNF_LIP_NONE, params);
     if (s != BNF_OK)
         bnf_lipschitz_net_release(net);
     return s;

@@ -16,6 +16,11 @@ typedef struct bnf_lipschitz_stage {
     char name[32];   /* of its parameters, "conv1"; without parameters the kind's name */
     bnf_lipschitz_shape in, out;
     int weight, bias, mean, var; /* indices in the parameter store; -1: none */
+    /* Residual blocks. shortcut: its output is the input of stage `block`. add: its output is `factor` times the
+     * sum of its input and that of stage `other`, which is the block's shortcut (so the end of the branch) or the
+     * block. */
+    int block, other; /* of block, shortcut, add; else -1 */
+    double factor;
 } bnf_lipschitz_stage;
 
 typedef struct bnf_lipschitz_net {

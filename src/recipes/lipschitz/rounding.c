@@ -40,7 +40,11 @@ static double roundings(const bnf_lipschitz_stage *s)
     case BNF_LAYER_SIGMOID:
     case BNF_LAYER_BATCH_NORM:
         return 16;
-    default: /* relu, sorting, max pooling, dropout, flatten, unshuffle */
+    case BNF_LAYER_BATCH_CENTER:
+        return 4;
+    case BNF_LAYER_ADD:
+        return 3;
+    default: /* relu, sorting, max pooling, dropout, flatten, unshuffle, block, shortcut */
         return 0;
     }
 }
@@ -69,24 +73,59 @@ static double shift_norm(const bnf_lipschitz_net *net)
     return sqrt(sum * (double)(net->in.h * net->in.w));
 }
 
+/* At a stage's input: errors so far, how far the exact value may move, and how large the computed ones can be. */
+typedef struct reach {
+    double e64, e32, moved, x64, x32;
+} reach;
+
+/* Both summands carry theirs; the sum itself is rounded. */
+static reach add(const bnf_lipschitz_stage *s, const reach *a, const reach *b)
+{
+    double f = s->factor, k = roundings(s);
+    return (reach){
+        .e64 = (f * (a->e64 + b->e64 + gamma_of(k, U64) * (a->x64 + b->x64)) + underflow(s, k, DBL_MIN)) * SLACK,
+        .e32 = (f * (a->e32 + b->e32 + gamma_of(k, U32) * (a->x32 + b->x32)) + underflow(s, k, FLT_MIN)) * SLACK,
+        .moved = f * (a->moved + b->moved) * SLACK};
+}
+
+static reach pass(const bnf_lipschitz_stage *s, const bnf_lipschitz_stage_bound *b, const reach *at)
+{
+    return (reach){.e64 = (b->lipschitz * at->e64 + stage_error(s, b, at->x64, U64, DBL_MIN)) * SLACK,
+                   .e32 = (b->lipschitz * at->e32 + stage_error(s, b, at->x32, U32, FLT_MIN)) * SLACK,
+                   .moved = at->moved * b->lipschitz * SLACK};
+}
+
 void bnf_lipschitz_rounding_bound(const bnf_lipschitz_net *net, const bnf_lipschitz_bounds *bounds, const double *norms,
                                   double pixels, double radius, bnf_lipschitz_rounding *r)
 {
     int stages = net->count - (bounds->linear ? 1 : 0);
-    double shift = shift_norm(net), moved = bounds->input * radius; /* how far the exact input of a stage may move */
-    double e64 = gamma_of(6, U64) * (bounds->input * pixels + shift);
-    double e32 = gamma_of(6, U32) * (bounds->input * (pixels + radius) + shift);
+    double shift = shift_norm(net);
+    reach at = {.e64 = gamma_of(6, U64) * (bounds->input * pixels + shift),
+                .e32 = gamma_of(6, U32) * (bounds->input * (pixels + radius) + shift),
+                .moved = bounds->input * radius};
+    reach block = {0}, branch = {0};
     for (int i = 0; i < stages; i++) {
         const bnf_lipschitz_stage *s = &net->stages[i];
-        const bnf_lipschitz_stage_bound *b = &bounds->stages[i];
-        double x64 = norms[i] * SLACK, x32 = x64 + e64 + moved + e32;
-        e64 = (b->lipschitz * e64 + stage_error(s, b, x64, U64, DBL_MIN)) * SLACK;
-        e32 = (b->lipschitz * e32 + stage_error(s, b, x32, U32, FLT_MIN)) * SLACK;
-        moved *= b->lipschitz * SLACK;
+        at.x64 = norms[i] * SLACK;
+        at.x32 = at.x64 + at.e64 + at.moved + at.e32;
+        switch (s->layer.kind) {
+        case BNF_LAYER_BLOCK:
+            block = at;
+            break;
+        case BNF_LAYER_SHORTCUT:
+            branch = at;
+            at = block;
+            break;
+        case BNF_LAYER_ADD:
+            at = add(s, &at, s->other == s->block ? &block : &branch);
+            break;
+        default:
+            at = pass(s, &bounds->stages[i], &at);
+        }
     }
-    double at = norms[stages] * SLACK;
-    r->f64 = (bnf_lipschitz_error){e64, at};
-    r->f32 = (bnf_lipschitz_error){e32, (at + e64 + moved + e32) * SLACK};
+    double norm = norms[stages] * SLACK;
+    r->f64 = (bnf_lipschitz_error){at.e64, norm};
+    r->f32 = (bnf_lipschitz_error){at.e32, (norm + at.e64 + at.moved + at.e32) * SLACK};
 }
 
 double bnf_lipschitz_logit_error(const bnf_lipschitz_net *net, const bnf_lipschitz_bounds *bounds,
