@@ -3,7 +3,9 @@
  * Every function takes the builder (bnf_graph_builder(graph), banff/graph.h) and values, and returns a value. Errors
  * are sticky: the first one is recorded in the builder (message names the operation and the shapes), everything
  * emitted after it is invalid, and bnf_graph_status() returns it. Shapes are per leaf: N is the number of samples of
- * one leaf. R is the graph's real type (f32, or f64 for gradient checks). Binary operations broadcast trailing
+ * one leaf. R is the graph's real type (f32, or f64 for gradient checks). Values may also be bf16 (bnf_cast): operations
+ * then compute in f32 and round their results; parameters, statistics, their gradients and sums over the batch stay R,
+ * and weights count rounded to bf16 beside bf16 values. Binary operations broadcast trailing
  * dimensions. All are deterministic functions of their inputs, dropout of (seed, step, sample, layer) too. */
 #ifndef BANFF_OPS_H
 #define BANFF_OPS_H
@@ -65,6 +67,8 @@ bnf_val bnf_sub(bnf_builder *b, bnf_val x, bnf_val y);
 bnf_val bnf_mul(bnf_builder *b, bnf_val x, bnf_val y);
 bnf_val bnf_div(bnf_builder *b, bnf_val x, bnf_val y);
 bnf_val bnf_maximum(bnf_builder *b, bnf_val x, bnf_val y); /* gradient goes to x where equal */
+/* x as another real type (f32, f64, bf16), rounded to nearest; x itself if it has that type. */
+bnf_val bnf_cast(bnf_builder *b, bnf_val x, bnf_dtype to);
 /* Value of x, no gradient. */
 bnf_val bnf_stop_gradient(bnf_builder *b, bnf_val x);
 

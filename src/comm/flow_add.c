@@ -1,36 +1,12 @@
 /* Additions of flows, and bfloat16. */
 #include "comm/flow_impl.h"
 
-#include <string.h>
-
 #include "base/assert.h"
+#include "base/bf16.h"
 #include "base/simd.h"
 
-/* Nearest bfloat16, ties to even, as the upper half of an f32. A NaN stays one: its payload loses its lower half
- * and it is made quiet. */
-static inline uint32_t round_bits(uint32_t u)
-{
-    const uint32_t nearest = u + UINT32_C(0x7FFF) + (u >> 16 & 1);
-    const uint32_t nan = u | UINT32_C(0x400000);
-    return ((u & UINT32_C(0x7FFFFFFF)) > UINT32_C(0x7F800000) ? nan : nearest) & UINT32_C(0xFFFF0000);
-}
-
-static inline uint32_t bits_of(float x)
-{
-    uint32_t u;
-    memcpy(&u, &x, sizeof u);
-    return u;
-}
-
-static inline float real_of(uint32_t u)
-{
-    float x;
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
-
-#define ROUNDED(x) real_of(round_bits(bits_of(x)))
-#define WIDE(x) real_of((uint32_t)(x) << 16)
+#define ROUNDED(x) bnf_f32_of_bits(bnf_bf16_round_bits(x))
+#define WIDE(x) bnf_bf16_wide(x)
 
 /* name: to[n] = left(a[n]) + right(b[n]). */
 #define ADD(name, to_type, a_type, b_type, sum)                                                           \
@@ -63,11 +39,9 @@ void bnf_tree_add_bf16(float *a, const float *b, int64_t n)
     onto_rounded(a, b, n);
 }
 
-BNF_SIMD_CLONES
 void bnf_flow_round(uint16_t *restrict to, const float *restrict from, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++)
-        to[i] = (uint16_t)(round_bits(bits_of(from[i])) >> 16);
+    bnf_bf16_narrow(n, from, to);
 }
 
 static void add_bf16(float *to, bnf_flow_type a_type, const void *a, bnf_flow_type b_type, const void *b, int64_t n)

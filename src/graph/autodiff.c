@@ -84,6 +84,7 @@ static bnf_status backward_node(bnf_graph *g, const bnf_node *node, uint32_t lay
         if (!bnf_val_ok(din[i]) || !g->wants[v])
             continue;
         BNF_ASSERT(bnf_desc_same_shape(&g->values[din[i].id].desc, &g->values[v].desc));
+        din[i] = bnf_cast(&g->base, din[i], g->values[v].desc.dtype); /* f32 for what is f32 beside bf16 */
         accumulate(&g->base, node->leaf ? &flows[v].leaf : &flows[v].batch, din[i]);
     }
     return BNF_OK;

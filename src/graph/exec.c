@@ -3,6 +3,7 @@
 #include "graph/plan.h"
 
 #include "base/assert.h"
+#include "base/bf16.h"
 #include "base/clock.h"
 #include "comm/agree.h"
 
@@ -158,7 +159,8 @@ static bool all_finite(const bnf_desc *d, const void *data)
     int64_t n = bnf_desc_count(d);
     for (int64_t i = 0; i < n; i++)
         if ((d->dtype == BNF_F32 && !isfinite(((const float *)data)[i])) ||
-            (d->dtype == BNF_F64 && !isfinite(((const double *)data)[i])))
+            (d->dtype == BNF_F64 && !isfinite(((const double *)data)[i])) ||
+            (d->dtype == BNF_BF16 && !isfinite(bnf_bf16_wide(((const uint16_t *)data)[i]))))
             return false;
     return true;
 }

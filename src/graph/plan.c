@@ -43,29 +43,6 @@ static void fill_inst(bnf_plan *p, int node_index)
         inst->out[i] = g->values[node->out[i].id].desc;
 }
 
-/* The first kernel in the operation's list that accepts. */
-static bnf_status choose_kernel(bnf_plan *p, bnf_node_run *run)
-{
-    const bnf_kernel *k = run->inst.op->kernels;
-    BNF_ASSERT(k && k->name);
-    if (p->cfg.reference)
-        while (k[1].name)
-            k++;
-    for (; k->name; k++) {
-        run->kernel = (bnf_kernel_plan){.kernel = k};
-        bnf_status s = k->create ? k->create(&run->inst, &run->kernel) : BNF_OK;
-        if (s == BNF_OK)
-            return BNF_OK;
-        run->kernel = (bnf_kernel_plan){0}; /* a failed create has nothing to destroy */
-        if (s != BNF_ERR_UNSUPPORTED)
-            return bnf_fail_context(s, "kernel %s of %s", k->name, run->inst.op->name);
-        bnf_error_clear();
-    }
-    char shape[96];
-    return bnf_fail(BNF_ERR_UNSUPPORTED, "no kernel of %s takes %s", run->inst.op->name,
-                    bnf_desc_format(&run->inst.in[0], shape, sizeof shape));
-}
-
 static bool runs_kernel(const bnf_plan *p, int node)
 {
     return p->node_segment[node] >= 0 && !(p->graph->nodes[node].op->flags & (BNF_OP_ALIAS | BNF_OP_BATCH_SUM));
@@ -79,7 +56,7 @@ static bnf_status choose_kernels(bnf_plan *p)
         if (!runs_kernel(p, i))
             continue;
         bnf_node_run *run = &p->runs[i];
-        BNF_TRY(choose_kernel(p, run));
+        BNF_TRY(bnf_op_choose(&run->inst, p->cfg.reference, &run->kernel));
         if (run->kernel.scratch_bytes > p->scratch_bytes)
             p->scratch_bytes = run->kernel.scratch_bytes;
         if (p->cfg.profile) {

@@ -45,6 +45,11 @@ typedef enum bnf_binary_kind {
     BNF_BINARY_COUNT
 } bnf_binary_kind;
 
+/* cast */
+typedef struct bnf_cast_attr {
+    int64_t to; /* bnf_dtype */
+} bnf_cast_attr;
+
 typedef struct bnf_binary_attr {
     int64_t kind;
 } bnf_binary_attr;

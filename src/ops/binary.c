@@ -119,7 +119,8 @@ const bnf_op bnf_op_binary = {.name = "binary",
                               .infer = binary_infer,
                               .vjp = binary_vjp,
                               .kernels = binary_kernels,
-                              .inplace = 3};
+                              .inplace = 3,
+                              .flags = BNF_OP_BY_ELEMENT};
 
 bnf_val bnf_add(bnf_builder *b, bnf_val x, bnf_val y)
 {
@@ -193,4 +194,5 @@ const bnf_op bnf_op_maximum_bwd = {.name = "maximum_bwd",
                                    .infer = maximum_bwd_infer,
                                    .vjp = maximum_bwd_vjp,
                                    .kernels = maximum_bwd_kernels,
-                                   .inplace = 4};
+                                   .inplace = 4,
+                                   .flags = BNF_OP_BY_ELEMENT};

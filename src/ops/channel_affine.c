@@ -101,9 +101,10 @@ const bnf_op bnf_op_channel_affine = {.name = "channel_affine",
                                       .attr_size = sizeof(bnf_channel_affine_attr),
                                       .infer = channel_affine_infer,
                                       .vjp = channel_affine_vjp,
-                                      .flags = BNF_OP_CHEAP,
+                                      .flags = BNF_OP_CHEAP | BNF_OP_BY_ROW,
                                       .kernels = channel_affine_kernels,
-                                      .inplace = 1 | 1 << 4};
+                                      .inplace = 1 | 1 << 4,
+                                      .f32_in = 2 | 4 | 8};
 
 bnf_val bnf_channel_affine(bnf_builder *b, bnf_val x, bnf_val k, bnf_val a, bnf_val s)
 {
@@ -148,7 +149,9 @@ const bnf_op bnf_op_channel_affine_bwd = {.name = "channel_affine_bwd",
                                           .infer = channel_affine_infer,
                                           .vjp = channel_affine_bwd_vjp,
                                           .kernels = channel_affine_bwd_kernels,
-                                          .inplace = 1 | 1 << 4};
+                                          .inplace = 1 | 1 << 4,
+                                          .f32_in = 2 | 4 | 8,
+                                          .flags = BNF_OP_BY_ROW};
 
 /* --- channel_affine_sums: x, k, a, s, dy -> sum of passed dy (x - k), sum of passed dy ----------------------------- */
 
@@ -195,7 +198,8 @@ const bnf_op bnf_op_channel_affine_sums = {.name = "channel_affine_sums",
                                            .attr_size = sizeof(bnf_channel_affine_attr),
                                            .infer = channel_affine_sums_infer,
                                            .vjp = channel_affine_sums_vjp,
-                                           .kernels = channel_affine_sums_kernels};
+                                           .kernels = channel_affine_sums_kernels,
+                                           .f32_in = 2 | 4 | 8};
 
 /* --- batch_norm_bwd: x, k, a, s, dy, w, g1, g2 -> channel_affine_bwd + channel_moments_bwd ------------------------- */
 
@@ -239,4 +243,5 @@ const bnf_op bnf_op_batch_norm_bwd = {.name = "batch_norm_bwd",
                                       .infer = batch_norm_bwd_infer,
                                       .vjp = batch_norm_bwd_vjp,
                                       .kernels = batch_norm_bwd_kernels,
-                                      .inplace = 1 | 1 << 4};
+                                      .inplace = 1 | 1 << 4,
+                                      .f32_in = 2 | 4 | 8 | 32 | 64 | 128};

@@ -116,8 +116,9 @@ static bnf_status bwd_weights_infer(bnf_op_inst *inst)
                            "image and output gradient do not fit each other and the image size %" PRId64 "x%" PRId64,
                            a->image[0], a->image[1]);
     BNF_TRY(check_dy(inst, a, dy));
-    inst->out[0] = bnf_desc_4d(x->dtype, dy->dim[3], x->dim[3] / a->conv.groups, a->kernel[0], a->kernel[1]);
-    inst->out[1] = bnf_desc_1d(x->dtype, a->has_bias ? dy->dim[3] : 1);
+    inst->out[0] =
+        bnf_desc_4d(bnf_dtype_of_sums(x->dtype), dy->dim[3], x->dim[3] / a->conv.groups, a->kernel[0], a->kernel[1]);
+    inst->out[1] = bnf_desc_1d(bnf_dtype_of_sums(x->dtype), a->has_bias ? dy->dim[3] : 1);
     return BNF_OK;
 }
 
@@ -231,6 +232,10 @@ static const bnf_kernel conv_kernels[] = {
     {"ref", NULL, bnf_conv2d_ref, NULL},
     {0},
 };
+static const bnf_kernel conv_bf16_kernels[] = {
+    {"dnnl", bnf_conv2d_dnnl_create, bnf_linear_dnnl_run, bnf_linear_dnnl_destroy},
+    {0},
+};
 
 const bnf_op bnf_op_conv2d = {.name = "conv2d",
                               .n_in_min = 2,
@@ -240,7 +245,10 @@ const bnf_op bnf_op_conv2d = {.name = "conv2d",
                               .infer = conv_infer,
                               .vjp = conv_vjp,
                               .kernels = conv_kernels,
-                              .flops = conv_flops};
+                              .bf16_kernels = conv_bf16_kernels,
+                              .flags = BNF_OP_WEIGHT,
+                              .flops = conv_flops,
+                              .f32_in = 2 | 4};
 
 const bnf_op bnf_op_conv2d_bwd_data = {.name = "conv2d_bwd_data",
                                        .n_in_min = 2,
@@ -250,7 +258,10 @@ const bnf_op bnf_op_conv2d_bwd_data = {.name = "conv2d_bwd_data",
                                        .infer = bwd_data_infer,
                                        .vjp = bwd_data_vjp,
                                        .kernels = conv_kernels,
-                                       .flops = conv_flops};
+                                       .bf16_kernels = conv_bf16_kernels,
+                                       .flags = BNF_OP_WEIGHT,
+                                       .flops = conv_flops,
+                                       .f32_in = 2};
 
 const bnf_op bnf_op_conv2d_bwd_weights = {.name = "conv2d_bwd_weights",
                                           .n_in_min = 2,
@@ -260,6 +271,7 @@ const bnf_op bnf_op_conv2d_bwd_weights = {.name = "conv2d_bwd_weights",
                                           .infer = bwd_weights_infer,
                                           .vjp = bwd_weights_vjp,
                                           .kernels = conv_kernels,
+                                          .bf16_kernels = conv_bf16_kernels,
                                           .flops = conv_flops};
 
 bnf_val bnf_conv2d(bnf_builder *b, bnf_val x, bnf_val w, bnf_val bias, const bnf_conv2d_attr *attr)

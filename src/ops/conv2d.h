@@ -4,6 +4,7 @@
  *     conv2d_bwd_data     (dy[N,OH,OW,O], w)                       -> dx[N,H,W,I]
  *     conv2d_bwd_weights  (x, dy)                                  -> dw[O,I/g,kh,kw], dbias[O] or [1] = 0
  *
+ * Where x, y and their gradients are bf16, w, bias and theirs are f32; w counts rounded to bf16.
  * dbias is [1] = 0 if attr.has_bias is 0. All three are linear in each of their two main inputs and form a closed set:
  * the gradient of each is made of the other two. */
 #ifndef BNF_OPS_CONV2D_H
@@ -30,7 +31,7 @@ bnf_conv2d_shape bnf_conv2d_shape_of(const bnf_op_inst *inst);
 
 extern const bnf_op bnf_op_conv2d, bnf_op_conv2d_bwd_data, bnf_op_conv2d_bwd_weights;
 
-/* Kernel "dnnl" of all three: oneDNN, f32. */
+/* Kernel "dnnl" of all three: oneDNN, f32 and bf16. */
 bnf_status bnf_conv2d_dnnl_create(const bnf_op_inst *inst, bnf_kernel_plan *k);
 
 /* Kernel "im2col": oneDNN's matrix product over gathered patches; f32, gradients, images of very few channels. */

@@ -4,7 +4,8 @@
 
 bnf_status bnf_conv2d_dnnl_create(const bnf_op_inst *inst, bnf_kernel_plan *k)
 {
-    if (inst->in[0].dtype != BNF_F32)
+    bool bf16 = inst->in[0].dtype == BNF_BF16;
+    if (inst->in[0].dtype != BNF_F32 && !bf16)
         return BNF_ERR_UNSUPPORTED;
     bnf_conv2d_shape s = bnf_conv2d_shape_of(inst);
     bnf_dnnl_spec spec = {
@@ -21,6 +22,8 @@ bnf_status bnf_conv2d_dnnl_create(const bnf_op_inst *inst, bnf_kernel_plan *k)
     };
     if (s.groups > 1)
         spec.weights = (bnf_dnnl_array){5, {s.groups, s.o / s.groups, s.i / s.groups, s.kh, s.kw}, BNF_DNNL_ANY};
+    spec.src.bf16 = spec.dst.bf16 = bf16;
+    spec.weights.bf16 = bf16 && spec.pass != BNF_DNNL_BWD_WEIGHTS;
     if (s.bias)
         spec.bias = (bnf_dnnl_array){1, {s.o}, BNF_DNNL_PLAIN};
     return bnf_linear_dnnl_create(inst, &spec, k);

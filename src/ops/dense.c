@@ -45,8 +45,8 @@ static bnf_status bwd_weights_infer(bnf_op_inst *inst)
     BNF_TRY(check_matrices(inst));
     if (x->dim[0] != dy->dim[0])
         return bnf_op_fail(inst, "x[N,I] and dy[N,O] have different numbers of rows");
-    inst->out[0] = bnf_desc_2d(x->dtype, dy->dim[1], x->dim[1]);
-    inst->out[1] = bnf_desc_1d(x->dtype, a->has_bias ? dy->dim[1] : 1);
+    inst->out[0] = bnf_desc_2d(bnf_dtype_of_sums(x->dtype), dy->dim[1], x->dim[1]);
+    inst->out[1] = bnf_desc_1d(bnf_dtype_of_sums(x->dtype), a->has_bias ? dy->dim[1] : 1);
     return BNF_OK;
 }
 
@@ -125,6 +125,10 @@ static const bnf_kernel dense_kernels[] = {
     {"ref", NULL, bnf_dense_ref, NULL},
     {0},
 };
+static const bnf_kernel dense_bf16_kernels[] = {
+    {"dnnl", bnf_dense_dnnl_create, bnf_linear_dnnl_run, bnf_linear_dnnl_destroy},
+    {0},
+};
 
 const bnf_op bnf_op_dense = {.name = "dense",
                              .n_in_min = 2,
@@ -133,7 +137,10 @@ const bnf_op bnf_op_dense = {.name = "dense",
                              .infer = dense_infer,
                              .vjp = dense_vjp,
                              .kernels = dense_kernels,
-                             .flops = dense_flops};
+                             .bf16_kernels = dense_bf16_kernels,
+                             .flags = BNF_OP_WEIGHT,
+                             .flops = dense_flops,
+                             .f32_in = 2 | 4};
 
 const bnf_op bnf_op_dense_bwd_data = {.name = "dense_bwd_data",
                                       .n_in_min = 2,
@@ -142,7 +149,10 @@ const bnf_op bnf_op_dense_bwd_data = {.name = "dense_bwd_data",
                                       .infer = bwd_data_infer,
                                       .vjp = bwd_data_vjp,
                                       .kernels = dense_kernels,
-                                      .flops = dense_flops};
+                                      .bf16_kernels = dense_bf16_kernels,
+                                      .flags = BNF_OP_WEIGHT,
+                                      .flops = dense_flops,
+                                      .f32_in = 2};
 
 const bnf_op bnf_op_dense_bwd_weights = {.name = "dense_bwd_weights",
                                          .n_in_min = 2,
@@ -152,6 +162,7 @@ const bnf_op bnf_op_dense_bwd_weights = {.name = "dense_bwd_weights",
                                          .infer = bwd_weights_infer,
                                          .vjp = bwd_weights_vjp,
                                          .kernels = dense_kernels,
+                                         .bf16_kernels = dense_bf16_kernels,
                                          .flops = dense_flops};
 
 bnf_val bnf_dense(bnf_builder *b, bnf_val x, bnf_val w, bnf_val bias)

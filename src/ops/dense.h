@@ -2,7 +2,9 @@
  *
  *     dense              (x[N,I], w[O,I] [, bias[O]]) -> y[N,O] = x w' + bias
  *     dense_bwd_data     (dy[N,O], w)                 -> dx[N,I] = dy w
- *     dense_bwd_weights  (x, dy)                      -> dw[O,I] = dy' x, dbias[O] = column sums of dy, or [1] = 0 */
+ *     dense_bwd_weights  (x, dy)                      -> dw[O,I] = dy' x, dbias[O] = column sums of dy, or [1] = 0
+ *
+ * Where x, y and their gradients are bf16, w, bias and theirs are f32; w counts rounded to bf16. */
 #ifndef BNF_OPS_DENSE_H
 #define BNF_OPS_DENSE_H
 
@@ -21,7 +23,7 @@ typedef struct bnf_dense_shape {
 } bnf_dense_shape;
 bnf_dense_shape bnf_dense_shape_of(const bnf_op_inst *inst);
 
-/* Kernel "dnnl" of all three: oneDNN, f32. */
+/* Kernel "dnnl" of all three: oneDNN, f32 and bf16. */
 bnf_status bnf_dense_dnnl_create(const bnf_op_inst *inst, bnf_kernel_plan *k);
 
 /* Kernel "ref": f32 and f64, sums in double. */

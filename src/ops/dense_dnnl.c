@@ -7,7 +7,8 @@
  * would choose (60-107). */
 bnf_status bnf_dense_dnnl_create(const bnf_op_inst *inst, bnf_kernel_plan *k)
 {
-    if (inst->in[0].dtype != BNF_F32)
+    bool bf16 = inst->in[0].dtype == BNF_BF16;
+    if (inst->in[0].dtype != BNF_F32 && !bf16)
         return BNF_ERR_UNSUPPORTED;
     bnf_dense_shape s = bnf_dense_shape_of(inst);
     bool forward = inst->op == &bnf_op_dense, data = inst->op == &bnf_op_dense_bwd_data;
@@ -20,6 +21,8 @@ bnf_status bnf_dense_dnnl_create(const bnf_op_inst *inst, bnf_kernel_plan *k)
         .weights = {2, {s.o, s.i}, forward && inst->in_is_param[1] ? BNF_DNNL_ANY : BNF_DNNL_PLAIN},
         .dst = {2, {s.n, s.o}, BNF_DNNL_PLAIN},
     };
+    spec.src.bf16 = spec.dst.bf16 = bf16;
+    spec.weights.bf16 = bf16 && spec.pass != BNF_DNNL_BWD_WEIGHTS;
     if (s.bias)
         spec.bias = (bnf_dnnl_array){1, {s.o}, BNF_DNNL_PLAIN};
     return bnf_linear_dnnl_create(inst, &spec, k);

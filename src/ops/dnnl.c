@@ -98,7 +98,7 @@ static dnnl_status_t make_md(const bnf_dnnl_array *a, dnnl_memory_desc_t *md)
     dnnl_format_tag_t tag = a->layout == BNF_DNNL_ANY    ? dnnl_format_tag_any
                             : a->layout == BNF_DNNL_NHWC ? dnnl_nhwc
                                                          : plain[a->ndim];
-    return dnnl_memory_desc_init_by_tag(md, a->ndim, dims, dnnl_f32, tag);
+    return dnnl_memory_desc_init_by_tag(md, a->ndim, dims, a->bf16 ? dnnl_bf16 : dnnl_f32, tag);
 }
 
 typedef struct md_set {
@@ -176,7 +176,9 @@ static dnnl_status_t make_pd(const bnf_dnnl_spec *s, const md_set *m, const_dnnl
     dnnl_status_t st = dnnl_success;
     op_desc d;
     if (s->pass != BNF_DNNL_FORWARD) {
-        st = make_desc(s, BNF_DNNL_FORWARD, m, &d);
+        md_set forward = *m; /* its weights have the type of its source, whatever type their gradient has */
+        forward.md[BNF_DNNL_WEIGHTS].data_type = m->md[BNF_DNNL_SRC].data_type;
+        st = make_desc(s, BNF_DNNL_FORWARD, &forward, &d);
         if (st == dnnl_success)
             st = dnnl_primitive_desc_create(&hint, &d, NULL, engine, NULL);
     }
@@ -204,12 +206,13 @@ static dnnl_status_t make_attr(dnnl_scratchpad_mode_t scratchpad, dnnl_primitive
     return st;
 }
 
-/* Number that is equal for equal layouts: FNV-1a over everything that places an element. */
+/* Number that is equal for equal layouts: FNV-1a over everything that places and forms an element. */
 static uint64_t layout_key(const dnnl_memory_desc_t *md)
 {
     uint64_t h = 1469598103934665603u;
 #define MIX(v) h = (h ^ (uint64_t)(v)) * 1099511628211u
     MIX(md->ndims);
+    MIX(md->data_type);
     MIX(md->format_kind);
     for (int i = 0; i < md->ndims; i++) {
         MIX(md->dims[i]);
@@ -280,6 +283,7 @@ static dnnl_status_t make_pack(const bnf_dnnl_spec *s, const dnnl_memory_desc_t 
 {
     bnf_dnnl_array w = s->weights;
     w.layout = BNF_DNNL_PLAIN;
+    w.bf16 = false;
     packer *p = &d->packer;
     dnnl_status_t st = make_md(&w, &p->plain);
     if (st != dnnl_success || dnnl_memory_desc_equal(&p->plain, packed))

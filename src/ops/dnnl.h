@@ -4,8 +4,8 @@
  * there.
  *
  * Every primitive is created for one thread (whatever OpenMP's setting is at that moment), uses the scratch memory
- * given to run(), and computes in strict f32. So its result depends on its inputs only, not on how many threads work
- * beside it. */
+ * given to run(), and computes in strict f32, or multiplies bf16 and adds in f32. So its result depends on its inputs
+ * only, not on how many threads work beside it. */
 #ifndef BNF_OPS_DNNL_H
 #define BNF_OPS_DNNL_H
 
@@ -17,11 +17,13 @@ typedef enum bnf_dnnl_layout {
     BNF_DNNL_ANY        /* weights only: oneDNN chooses, bnf_dnnl_pack() converts */
 } bnf_dnnl_layout;
 
-/* An f32 array; ndim 0 = absent. */
+/* An array; ndim 0 = absent. The f32 parameter or gradient that bf16 weights stand for is what bnf_dnnl_pack() reads
+ * and writes. */
 typedef struct bnf_dnnl_array {
     int ndim;
     int64_t dim[BNF_MAX_DIMS];
     bnf_dnnl_layout layout;
+    bool bf16; /* else f32 */
 } bnf_dnnl_array;
 
 typedef enum bnf_dnnl_family {
@@ -67,8 +69,8 @@ size_t bnf_dnnl_scratch_bytes(const bnf_dnnl *d);
 /* Name of oneDNN's implementation, for reports. Borrowed from oneDNN, lives as long as d. */
 const char *bnf_dnnl_impl_name(const bnf_dnnl *d);
 
-/* How the weights of a BNF_DNNL_ANY description are laid out; NULL if they are plain. Borrowed from d. The padding
- * that a packed layout may contain is always zero. */
+/* How the weights of a BNF_DNNL_ANY or bf16 description are laid out; NULL if they are plain f32. Borrowed from d.
+ * The padding that a packed layout may contain is always zero. */
 const bnf_pack *bnf_dnnl_pack(const bnf_dnnl *d);
 
 /* Runs on the calling thread. ptr[role] = data of that argument, NULL where the description has none. `scratch` may

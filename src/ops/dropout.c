@@ -59,7 +59,7 @@ const bnf_op bnf_op_dropout = {.name = "dropout",
                                .vjp = dropout_vjp,
                                .kernels = dropout_kernels,
                                .inplace = 1,
-                               .flags = BNF_OP_RANDOM};
+                               .flags = BNF_OP_BY_SAMPLE | BNF_OP_RANDOM};
 
 bnf_val bnf_dropout(bnf_builder *b, bnf_val x, double p)
 {

@@ -83,7 +83,8 @@ const bnf_op bnf_op_global_avg = {.name = "global_avg",
                                   .attr_size = sizeof(bnf_global_avg_attr),
                                   .infer = avg_infer,
                                   .vjp = avg_vjp,
-                                  .kernels = avg_kernels};
+                                  .kernels = avg_kernels,
+                                  .flags = BNF_OP_BY_SAMPLE};
 
 static const bnf_kernel avg_bwd_kernels[] = {{"ref", NULL, avg_bwd_run, NULL}, {0}};
 const bnf_op bnf_op_global_avg_bwd = {.name = "global_avg_bwd",
@@ -93,7 +94,8 @@ const bnf_op bnf_op_global_avg_bwd = {.name = "global_avg_bwd",
                                       .attr_size = sizeof(bnf_global_avg_bwd_attr),
                                       .infer = avg_bwd_infer,
                                       .vjp = avg_bwd_vjp,
-                                      .kernels = avg_bwd_kernels};
+                                      .kernels = avg_bwd_kernels,
+                                      .flags = BNF_OP_BY_SAMPLE};
 
 bnf_val bnf_global_avg(bnf_builder *b, bnf_val x, double scale)
 {

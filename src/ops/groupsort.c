@@ -58,7 +58,7 @@ const bnf_op bnf_op_groupsort2 = {.name = "groupsort2",
                                   .n_out = 1,
                                   .infer = groupsort2_infer,
                                   .vjp = groupsort2_vjp,
-                                  .flags = BNF_OP_CHEAP,
+                                  .flags = BNF_OP_CHEAP | BNF_OP_BY_ROW,
                                   .kernels = groupsort2_kernels,
                                   .inplace = 1};
 
@@ -70,7 +70,8 @@ const bnf_op bnf_op_groupsort2_bwd = {.name = "groupsort2_bwd",
                                       .infer = groupsort2_infer,
                                       .vjp = groupsort2_bwd_vjp,
                                       .kernels = groupsort2_bwd_kernels,
-                                      .inplace = 3};
+                                      .inplace = 3,
+                                      .flags = BNF_OP_BY_ROW};
 
 bnf_val bnf_groupsort2(bnf_builder *b, bnf_val x)
 {

@@ -31,7 +31,7 @@ bnf_status bnf_moments_check(const bnf_op_inst *inst, int last)
 static bnf_status channel_moments_infer(bnf_op_inst *inst)
 {
     BNF_TRY(bnf_moments_check(inst, 2));
-    inst->out[0] = inst->out[1] = bnf_desc_1d(inst->in[0].dtype, bnf_desc_cols(&inst->in[0]));
+    inst->out[0] = inst->out[1] = bnf_desc_1d(bnf_dtype_of_sums(inst->in[0].dtype), bnf_desc_cols(&inst->in[0]));
     return BNF_OK;
 }
 
@@ -80,7 +80,8 @@ const bnf_op bnf_op_channel_moments = {.name = "channel_moments",
                                        .n_out = 2,
                                        .infer = channel_moments_infer,
                                        .vjp = channel_moments_vjp,
-                                       .kernels = channel_moments_kernels};
+                                       .kernels = channel_moments_kernels,
+                                       .f32_in = 2 | 4};
 
 void bnf_channel_moments(bnf_builder *b, bnf_val x, bnf_val w, bnf_val k, bnf_val sums[2])
 {
@@ -144,4 +145,5 @@ const bnf_op bnf_op_channel_moments_bwd = {.name = "channel_moments_bwd",
                                            .infer = channel_moments_bwd_infer,
                                            .vjp = channel_moments_bwd_vjp,
                                            .kernels = channel_moments_bwd_kernels,
-                                           .inplace = 1};
+                                           .inplace = 1,
+                                           .f32_in = 2 | 4 | 8 | 16};

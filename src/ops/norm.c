@@ -37,7 +37,7 @@ static bnf_status moments_check(const bnf_op_inst *inst)
 static bnf_status moments_infer(bnf_op_inst *inst)
 {
     BNF_TRY(moments_check(inst));
-    inst->out[0] = bnf_desc_1d(inst->in[0].dtype, bnf_desc_cols(&inst->in[0]));
+    inst->out[0] = bnf_desc_1d(bnf_dtype_of_sums(inst->in[0].dtype), bnf_desc_cols(&inst->in[0]));
     return BNF_OK;
 }
 
@@ -85,7 +85,8 @@ const bnf_op bnf_op_channel_sum = {.name = "channel_sum",
                                    .n_out = 1,
                                    .infer = moments_infer,
                                    .vjp = channel_sum_vjp,
-                                   .kernels = channel_sum_kernels};
+                                   .kernels = channel_sum_kernels,
+                                   .f32_in = 2};
 
 bnf_val bnf_channel_sum(bnf_builder *b, bnf_val x, bnf_val w)
 {
@@ -162,7 +163,8 @@ const bnf_op bnf_op_channel_sqdev = {.name = "channel_sqdev",
                                      .n_out = 1,
                                      .infer = moments_infer,
                                      .vjp = channel_sqdev_vjp,
-                                     .kernels = channel_sqdev_kernels};
+                                     .kernels = channel_sqdev_kernels,
+                                     .f32_in = 2 | 4};
 
 static const bnf_kernel channel_sqdev_bwd_kernels[] = {{"ref", NULL, channel_sqdev_bwd_run, NULL}, {0}};
 const bnf_op bnf_op_channel_sqdev_bwd = {.name = "channel_sqdev_bwd",
@@ -172,7 +174,8 @@ const bnf_op bnf_op_channel_sqdev_bwd = {.name = "channel_sqdev_bwd",
                                          .infer = channel_sqdev_bwd_infer,
                                          .vjp = channel_sqdev_bwd_vjp,
                                          .kernels = channel_sqdev_bwd_kernels,
-                                         .inplace = 1};
+                                         .inplace = 1,
+                                         .f32_in = 2 | 4 | 8};
 
 bnf_val bnf_channel_sqdev(bnf_builder *b, bnf_val x, bnf_val w, bnf_val mean)
 {
@@ -231,7 +234,7 @@ static bnf_status channel_normalize_bwd_infer(bnf_op_inst *inst)
     if (inst->n_in == 5 && !is_vector(&inst->in[4], c))
         return bnf_op_fail(inst, "input 4 needs one value per channel");
     inst->out[0] = inst->in[0];
-    inst->out[1] = inst->out[2] = bnf_desc_1d(inst->in[0].dtype, c);
+    inst->out[1] = inst->out[2] = bnf_desc_1d(bnf_dtype_of_sums(inst->in[0].dtype), c);
     return BNF_OK;
 }
 
@@ -324,9 +327,10 @@ const bnf_op bnf_op_channel_normalize = {.name = "channel_normalize",
                                          .attr_size = sizeof(bnf_normalize_attr),
                                          .infer = channel_normalize_infer,
                                          .vjp = channel_normalize_vjp,
-                                         .flags = BNF_OP_CHEAP,
+                                         .flags = BNF_OP_CHEAP | BNF_OP_BY_ROW,
                                          .kernels = channel_normalize_kernels,
-                                         .inplace = 1};
+                                         .inplace = 1,
+                                         .f32_in = 2 | 4 | 8 | 16};
 
 static const bnf_kernel channel_normalize_bwd_kernels[] = {{"ref", channel_scratch, channel_normalize_bwd_run, NULL},
                                                            {0}};
@@ -338,7 +342,8 @@ const bnf_op bnf_op_channel_normalize_bwd = {.name = "channel_normalize_bwd",
                                              .infer = channel_normalize_bwd_infer,
                                              .vjp = channel_normalize_bwd_vjp,
                                              .kernels = channel_normalize_bwd_kernels,
-                                             .inplace = 9};
+                                             .inplace = 9,
+                                             .f32_in = 2 | 4 | 16};
 
 bnf_val bnf_channel_normalize(bnf_builder *b, bnf_val x, bnf_val mean, bnf_val var, bnf_val gamma, bnf_val beta,
                               double eps)

@@ -78,7 +78,11 @@ struct bnf_op {
     void (*vjp)(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out, const bnf_val *dout,
                 bnf_val *din);
     const bnf_kernel
-        *kernels;     /* order of preference; the last is the plain C reference for f32 and f64; ends with name NULL */
+        *kernels; /* order of preference; the last is the plain C reference for f32 and f64; ends with name NULL */
+    /* The same for uses with bf16 arrays; NULL = none. What none of them takes runs on `kernels` in f32, converted on
+     * the way in and out (ops/wide.h): no operation has to care about bf16. */
+    const bnf_kernel *bf16_kernels;
+    uint32_t f32_in;  /* bit i: input i is a weight, statistic or the like, which is f32 where the others are bf16 */
     uint32_t inplace; /* bit i: output 0 may share the buffer of input i (same bytes) */
     uint32_t flags;
     double (*flops)(const bnf_op_inst *inst); /* multiply-adds count 2; NULL = not counted */
@@ -89,7 +93,12 @@ enum {
     BNF_OP_BATCH_SUM = 2, /* sum over all leaves of the batch; the executor does it */
     BNF_OP_LEAF = 4,      /* result belongs to the leaf even if all inputs are batch-level */
     BNF_OP_RANDOM = 8,    /* uses ctx->seed, step, sample */
-    BNF_OP_CHEAP = 16     /* one pass over its inputs: computing it again costs little more than reading its result */
+    BNF_OP_CHEAP = 16,    /* one pass over its inputs: computing it again costs little more than reading its result */
+    /* What may be computed piece by piece, where all arrays of a use but those of f32_in have that many pieces. */
+    BNF_OP_BY_ELEMENT = 32, /* element i of the outputs depends on element i of the inputs */
+    BNF_OP_BY_ROW = 64,     /* likewise rows: all dimensions but the last */
+    BNF_OP_BY_SAMPLE = 128, /* likewise samples: dimension 0 */
+    BNF_OP_WEIGHT = 256     /* input 1 is a weight: beside a bf16 input 0 it is f32 and counts rounded to bf16 */
 };
 
 /* Which use of an operation made a value. Borrowed pointers, valid until the next emit. */
@@ -125,6 +134,10 @@ extern const bnf_op *const bnf_op_table[];
 extern const int bnf_op_table_size;
 /* By name; NULL if there is none. */
 const bnf_op *bnf_op_find(const char *name);
+
+/* The kernel for a use with inferred outputs: the first that takes it; with `reference`, the last of the operation's
+ * list. [out] k  made; the caller ends it with k->kernel->destroy, if that is set. Errors: BNF_ERR_UNSUPPORTED. */
+bnf_status bnf_op_choose(const bnf_op_inst *inst, bool reference, bnf_kernel_plan *k);
 
 /* Shared by shape rules: fails with "op: message (in0 f32[..], in1 ...)". */
 bnf_status bnf_op_fail(const bnf_op_inst *inst, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -158,7 +158,8 @@ const bnf_op bnf_op_pool2d = {.name = "pool2d",
                               .attr_size = sizeof(bnf_pool2d_attr),
                               .infer = pool_infer,
                               .vjp = pool_vjp,
-                              .kernels = pool_kernels};
+                              .kernels = pool_kernels,
+                              .flags = BNF_OP_BY_SAMPLE};
 
 const bnf_op bnf_op_pool2d_bwd = {.name = "pool2d_bwd",
                                   .n_in_min = 1,
@@ -167,7 +168,8 @@ const bnf_op bnf_op_pool2d_bwd = {.name = "pool2d_bwd",
                                   .attr_size = sizeof(bnf_pool2d_bwd_attr),
                                   .infer = pool_bwd_infer,
                                   .vjp = pool_bwd_vjp,
-                                  .kernels = pool_kernels};
+                                  .kernels = pool_kernels,
+                                  .flags = BNF_OP_BY_SAMPLE};
 
 bnf_val bnf_pool2d(bnf_builder *b, bnf_val x, const bnf_pool2d_attr *attr)
 {

@@ -135,6 +135,13 @@ bnf_val bnf_sum_last(bnf_builder *b, bnf_val x)
 
 /* --- batch_sum: no kernel, the executor adds the leaves ----------------------------------------------------------- */
 
+static bnf_status batch_sum_infer(bnf_op_inst *inst)
+{
+    if (inst->in[0].dtype == BNF_BF16)
+        return bnf_op_fail(inst, "sums over the batch are f32: cast before");
+    return bnf_infer_elementwise(inst);
+}
+
 /* Every leaf's value counts once in the sum, so the sum's gradient is every leaf's gradient. */
 static void batch_sum_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,
                           const bnf_val *dout, bnf_val *din)
@@ -147,7 +154,7 @@ const bnf_op bnf_op_batch_sum = {.name = "batch_sum",
                                  .n_in_min = 1,
                                  .n_in_max = 1,
                                  .n_out = 1,
-                                 .infer = bnf_infer_elementwise,
+                                 .infer = batch_sum_infer,
                                  .vjp = batch_sum_vjp,
                                  .flags = BNF_OP_BATCH_SUM};
 

@@ -115,7 +115,8 @@ const bnf_op bnf_op_concat = {.name = "concat",
                               .n_out = 1,
                               .infer = concat_infer,
                               .vjp = concat_vjp,
-                              .kernels = concat_kernels};
+                              .kernels = concat_kernels,
+                              .bf16_kernels = concat_kernels};
 
 bnf_val bnf_concat(bnf_builder *b, const bnf_val *x, int n)
 {
@@ -169,7 +170,8 @@ const bnf_op bnf_op_slice = {.name = "slice",
                              .attr_size = sizeof(bnf_slice_attr),
                              .infer = slice_infer,
                              .vjp = slice_vjp,
-                             .kernels = slice_kernels};
+                             .kernels = slice_kernels,
+                             .bf16_kernels = slice_kernels};
 
 bnf_val bnf_slice(bnf_builder *b, bnf_val x, int64_t first, int64_t count)
 {
@@ -215,7 +217,8 @@ const bnf_op bnf_op_slice_bwd = {.name = "slice_bwd",
                                  .attr_size = sizeof(bnf_slice_attr),
                                  .infer = slice_bwd_infer,
                                  .vjp = slice_bwd_vjp,
-                                 .kernels = slice_bwd_kernels};
+                                 .kernels = slice_bwd_kernels,
+                                 .bf16_kernels = slice_bwd_kernels};
 
 /* --- pixel_unshuffle: [N,H,W,C] -> [N,H/f,W/f,C f f], and back ---------------------------------------------------- */
 
@@ -310,7 +313,8 @@ const bnf_op bnf_op_pixel_unshuffle = {.name = "pixel_unshuffle",
                                        .attr_size = sizeof(bnf_unshuffle_attr),
                                        .infer = pixel_unshuffle_infer,
                                        .vjp = pixel_unshuffle_vjp,
-                                       .kernels = pixel_unshuffle_kernels};
+                                       .kernels = pixel_unshuffle_kernels,
+                                       .flags = BNF_OP_BY_SAMPLE};
 
 static const bnf_kernel pixel_unshuffle_bwd_kernels[] = {{"ref", NULL, pixel_unshuffle_bwd_run, NULL}, {0}};
 const bnf_op bnf_op_pixel_unshuffle_bwd = {.name = "pixel_unshuffle_bwd",
@@ -320,7 +324,8 @@ const bnf_op bnf_op_pixel_unshuffle_bwd = {.name = "pixel_unshuffle_bwd",
                                            .attr_size = sizeof(bnf_unshuffle_attr),
                                            .infer = pixel_unshuffle_bwd_infer,
                                            .vjp = pixel_unshuffle_bwd_vjp,
-                                           .kernels = pixel_unshuffle_bwd_kernels};
+                                           .kernels = pixel_unshuffle_bwd_kernels,
+                                           .flags = BNF_OP_BY_SAMPLE};
 
 bnf_val bnf_pixel_unshuffle(bnf_builder *b, bnf_val x, int64_t factor)
 {

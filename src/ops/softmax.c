@@ -57,7 +57,8 @@ const bnf_op bnf_op_softmax = {.name = "softmax",
                                .infer = bnf_infer_elementwise,
                                .vjp = softmax_vjp,
                                .kernels = softmax_kernels,
-                               .inplace = 1};
+                               .inplace = 1,
+                               .flags = BNF_OP_BY_ROW};
 
 static const bnf_kernel softmax_bwd_kernels[] = {{"ref", NULL, softmax_bwd_run, NULL}, {0}};
 const bnf_op bnf_op_softmax_bwd = {.name = "softmax_bwd",
@@ -67,7 +68,8 @@ const bnf_op bnf_op_softmax_bwd = {.name = "softmax_bwd",
                                    .infer = bnf_infer_elementwise,
                                    .vjp = softmax_bwd_vjp,
                                    .kernels = softmax_bwd_kernels,
-                                   .inplace = 3};
+                                   .inplace = 3,
+                                   .flags = BNF_OP_BY_ROW};
 
 bnf_val bnf_softmax(bnf_builder *b, bnf_val x)
 {
@@ -119,7 +121,8 @@ const bnf_op bnf_op_log_softmax = {.name = "log_softmax",
                                    .infer = bnf_infer_elementwise,
                                    .vjp = log_softmax_vjp,
                                    .kernels = log_softmax_kernels,
-                                   .inplace = 1};
+                                   .inplace = 1,
+                                   .flags = BNF_OP_BY_ROW};
 
 static const bnf_kernel log_softmax_bwd_kernels[] = {{"ref", NULL, log_softmax_bwd_run, NULL}, {0}};
 const bnf_op bnf_op_log_softmax_bwd = {.name = "log_softmax_bwd",
@@ -129,7 +132,8 @@ const bnf_op bnf_op_log_softmax_bwd = {.name = "log_softmax_bwd",
                                        .infer = bnf_infer_elementwise,
                                        .vjp = log_softmax_bwd_vjp,
                                        .kernels = log_softmax_bwd_kernels,
-                                       .inplace = 3};
+                                       .inplace = 3,
+                                       .flags = BNF_OP_BY_ROW};
 
 bnf_val bnf_log_softmax(bnf_builder *b, bnf_val x)
 {

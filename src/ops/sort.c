@@ -90,7 +90,8 @@ const bnf_op bnf_op_fullsort = {.name = "fullsort",
                                 .n_out = 2,
                                 .infer = fullsort_infer,
                                 .vjp = fullsort_vjp,
-                                .kernels = fullsort_kernels};
+                                .kernels = fullsort_kernels,
+                                .flags = BNF_OP_BY_ROW};
 
 static const bnf_kernel fullsort_bwd_kernels[] = {{"ref", NULL, fullsort_bwd_run, NULL}, {0}};
 const bnf_op bnf_op_fullsort_bwd = {.name = "fullsort_bwd",
@@ -100,7 +101,8 @@ const bnf_op bnf_op_fullsort_bwd = {.name = "fullsort_bwd",
                                     .attr_size = sizeof(bnf_permute_attr),
                                     .infer = fullsort_bwd_infer,
                                     .vjp = fullsort_bwd_vjp,
-                                    .kernels = fullsort_bwd_kernels};
+                                    .kernels = fullsort_bwd_kernels,
+                                    .flags = BNF_OP_BY_ROW};
 
 bnf_val bnf_fullsort(bnf_builder *b, bnf_val x)
 {

@@ -1,5 +1,6 @@
 /* ops/table.c - the list of operations and what all of them share. */
 #include "ops/op.h"
+#include "ops/wide.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -56,6 +57,38 @@ bnf_val bnf_emit(bnf_builder *b, const bnf_op *op, const void *attr, int n_in, c
     bnf_val out[BNF_OP_MAX_OUT];
     bnf_emit_multi(b, op, attr, n_in, in, out);
     return out[0];
+}
+
+/* The first kernel of a list that takes the use. BNF_ERR_UNSUPPORTED without a message: none. */
+static bnf_status choose_from(const bnf_op_inst *inst, const bnf_kernel *list, bnf_kernel_plan *plan)
+{
+    for (const bnf_kernel *k = list; k && k->name; k++) {
+        *plan = (bnf_kernel_plan){.kernel = k};
+        bnf_status s = k->create ? k->create(inst, plan) : BNF_OK;
+        if (s == BNF_OK)
+            return BNF_OK;
+        *plan = (bnf_kernel_plan){0}; /* a failed create has nothing to destroy */
+        if (s != BNF_ERR_UNSUPPORTED)
+            return bnf_fail_context(s, "kernel %s of %s", k->name, inst->op->name);
+        bnf_error_clear();
+    }
+    return BNF_ERR_UNSUPPORTED;
+}
+
+bnf_status bnf_op_choose(const bnf_op_inst *inst, bool reference, bnf_kernel_plan *k)
+{
+    bool bf16 = bnf_inst_has_bf16(inst);
+    const bnf_kernel *list = inst->op->kernels;
+    while (reference && list[1].name)
+        list++;
+    bnf_status s = bf16 && !reference ? choose_from(inst, inst->op->bf16_kernels, k) : BNF_ERR_UNSUPPORTED;
+    if (s == BNF_ERR_UNSUPPORTED)
+        s = choose_from(inst, !bf16 ? list : reference ? bnf_wide_ref_kernels : bnf_wide_kernels, k);
+    if (s != BNF_ERR_UNSUPPORTED)
+        return s;
+    char shape[96];
+    return bnf_fail(BNF_ERR_UNSUPPORTED, "no kernel of %s takes %s", inst->op->name,
+                    bnf_desc_format(&inst->in[0], shape, sizeof shape));
 }
 
 bnf_status bnf_op_fail(const bnf_op_inst *inst, const char *format, ...)

@@ -62,7 +62,8 @@ const bnf_op bnf_op_unary = {.name = "unary",
                              .infer = unary_infer,
                              .vjp = unary_vjp,
                              .kernels = unary_kernels,
-                             .inplace = 1};
+                             .inplace = 1,
+                             .flags = BNF_OP_BY_ELEMENT};
 
 static void unary_bwd_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx,
                           const void *const *in, void *const *out, void *scratch)
@@ -123,7 +124,8 @@ const bnf_op bnf_op_unary_bwd = {.name = "unary_bwd",
                                  .infer = unary_infer,
                                  .vjp = unary_bwd_vjp,
                                  .kernels = unary_bwd_kernels,
-                                 .inplace = 3};
+                                 .inplace = 3,
+                                 .flags = BNF_OP_BY_ELEMENT};
 
 static bnf_val emit_unary(bnf_builder *b, bnf_val x, bnf_unary_kind kind, double slope)
 {
@@ -217,7 +219,8 @@ const bnf_op bnf_op_affine = {.name = "affine",
                               .infer = bnf_infer_elementwise,
                               .vjp = affine_vjp,
                               .kernels = affine_kernels,
-                              .inplace = 1};
+                              .inplace = 1,
+                              .flags = BNF_OP_BY_ELEMENT};
 
 bnf_val bnf_affine(bnf_builder *b, bnf_val x, double scale, double shift)
 {
@@ -242,7 +245,7 @@ const bnf_op bnf_op_leaf_share = {.name = "leaf_share",
                                   .infer = bnf_infer_elementwise,
                                   .vjp = leaf_share_vjp,
                                   .kernels = affine_kernels,
-                                  .flags = BNF_OP_LEAF};
+                                  .flags = BNF_OP_BY_ELEMENT | BNF_OP_LEAF};
 
 bnf_val bnf_leaf_share(bnf_builder *b, bnf_val x)
 {
@@ -312,7 +315,8 @@ const bnf_op bnf_op_clip = {.name = "clip",
                             .infer = clip_infer,
                             .vjp = clip_vjp,
                             .kernels = clip_kernels,
-                            .inplace = 1};
+                            .inplace = 1,
+                            .flags = BNF_OP_BY_ELEMENT};
 
 static const bnf_kernel clip_bwd_kernels[] = {{"ref", NULL, clip_bwd_run, NULL}, {0}};
 const bnf_op bnf_op_clip_bwd = {.name = "clip_bwd",
@@ -323,7 +327,8 @@ const bnf_op bnf_op_clip_bwd = {.name = "clip_bwd",
                                 .infer = clip_infer,
                                 .vjp = clip_bwd_vjp,
                                 .kernels = clip_bwd_kernels,
-                                .inplace = 3};
+                                .inplace = 3,
+                                .flags = BNF_OP_BY_ELEMENT};
 
 bnf_val bnf_clip(bnf_builder *b, bnf_val x, double lo, double hi)
 {
@@ -362,7 +367,8 @@ const bnf_op bnf_op_copy = {.name = "copy",
                             .infer = same_infer,
                             .vjp = copy_vjp,
                             .kernels = copy_kernels,
-                            .inplace = 1};
+                            .inplace = 1,
+                            .bf16_kernels = copy_kernels};
 
 /* No gradient passes: din is left as it is. */
 static void stop_gradient_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,

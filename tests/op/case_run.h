@@ -22,6 +22,8 @@ bnf_status bnf_case_inst(const bnf_op *op, const bnf_op_case *c, bnf_dtype real,
 
 /* Deterministic inputs that f32 holds exactly; release with bnf_case_values_free. */
 void bnf_case_fill(const bnf_op *op, const bnf_op_case *c, bnf_case_values *in);
+/* Rounds the inputs to bf16, but for integers. */
+void bnf_case_round(const bnf_op_case *c, bnf_case_values *in);
 void bnf_case_values_free(bnf_case_values *values);
 
 /* Runs `kernel` three times (unless mode.once), two of them at once as threads 0 and 1, and asserts (cmocka) that all

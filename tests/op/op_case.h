@@ -3,7 +3,8 @@
  * tests/op/ops.c runs for every case of every operation in ops/table.inc:
  *   kernels    each kernel that accepts the case, in f32 and in f64, against the reference kernel in f64; twice with
  *              the same bits; by two threads at once with the same bits; in place where op->inplace allows it, with the
- *              same bits; with packed parameters where the case allows them; never writing beside its outputs
+ *              same bits; with packed parameters where the case allows them; never writing beside its outputs;
+ *              then the same in bf16, on inputs rounded to it
  *   values     list->check, an independent statement of what the outputs are (optional)
  *   gradients  central differences in f64 of a random projection of the outputs (all of them, then each alone) against
  *              the operation's vjp, for every input marked `diff` (all of them, then each alone)

@@ -9,6 +9,7 @@
 #include "op/immediate.h"
 
 #include "base/mem.h"
+#include "ops/wide.h"
 
 #include <float.h>
 #include <math.h>
@@ -24,10 +25,13 @@ static const bnf_dtype reals[] = {BNF_F64, BNF_F32};
 
 /* --- kernels against the reference -------------------------------------------------------------------------------- */
 
-static double tolerance(const bnf_op_case *c, bnf_dtype real, double largest)
+/* Of one element `want`; `largest` is that of its array. bf16 is computed in f32, then rounded by up to 2^-8 of
+ * itself. */
+static double tolerance(const bnf_op_case *c, bnf_dtype real, double largest, double want)
 {
-    double eps = real == BNF_F32 ? (double)FLT_EPSILON : DBL_EPSILON, terms = c->terms ? (double)c->terms : 1.0;
-    return 4.0 * eps * (4.0 + sqrt(terms)) * fmax(1.0, largest);
+    double eps = real == BNF_F64 ? DBL_EPSILON : (double)FLT_EPSILON, terms = c->terms ? (double)c->terms : 1.0;
+    double computed = 4.0 * eps * (4.0 + sqrt(terms)) * fmax(1.0, largest);
+    return real == BNF_BF16 ? computed + 0x1p-8 * (fabs(want) + computed) : computed;
 }
 
 static void compare(const bnf_op_inst *inst, const bnf_op_case *c, const char *kernel, const bnf_case_values *want,
@@ -39,12 +43,13 @@ static void compare(const bnf_op_inst *inst, const bnf_op_case *c, const char *k
         double largest = 0.0;
         for (int64_t i = 0; i < n; i++)
             largest = fmax(largest, fabs(want->v[o][i]));
-        double allowed = integer ? 0.0 : tolerance(c, inst->out[o].dtype, largest);
-        for (int64_t i = 0; i < n; i++)
+        for (int64_t i = 0; i < n; i++) {
+            double allowed = integer ? 0.0 : tolerance(c, inst->out[o].dtype, largest, want->v[o][i]);
             if (!(fabs(got->v[o][i] - want->v[o][i]) <= allowed))
                 fail_msg("%s, case '%s', kernel %s (%s): output %d, element %lld is %.9g, reference %.9g, allowed %.3g",
                          inst->op->name, c->label, kernel, bnf_dtype_name(inst->in[0].dtype), o, (long long)i,
                          got->v[o][i], want->v[o][i], allowed);
+        }
     }
 }
 
@@ -56,12 +61,11 @@ static void same_bits(const bnf_op_inst *inst, const bnf_op_case *c, const char 
             fail_msg("%s, case '%s', kernel %s: other bits in output %d %s", inst->op->name, c->label, kernel, o, how);
 }
 
-/* One kernel: plain, packed, in place. */
-static void check_kernel(const bnf_op_inst *inst, const bnf_op_case *c, const bnf_kernel *kernel,
+/* One kernel: plain, packed, in place. `last`: it must not refuse. */
+static void check_kernel(const bnf_op_inst *inst, const bnf_op_case *c, const bnf_kernel *kernel, bool last,
                          const bnf_case_values *in, const bnf_case_values *want)
 {
     bnf_case_values plain, other;
-    bool last = kernel == bnf_case_reference(inst->op);
     if (!bnf_case_run(inst, kernel, (bnf_case_mode){.inplace = -1}, in, &plain)) {
         if (last)
             fail_msg("%s, case '%s': the reference kernel refuses", inst->op->name, c->label);
@@ -108,8 +112,26 @@ static void kernels_of_case(const bnf_op *op, const bnf_op_case *c)
     for (int r = 0; r < 2; r++) {
         infer_case(op, c, reals[r], &inst);
         for (const bnf_kernel *k = op->kernels; k->name; k++)
-            check_kernel(&inst, c, k, &in, &want);
+            check_kernel(&inst, c, k, k == bnf_case_reference(op), &in, &want);
     }
+    bnf_case_values_free(&in);
+    bnf_case_values_free(&want);
+}
+
+/* The same in bf16, on inputs rounded to it: the operation's own kernels, and its f32 kernels by conversion. */
+static void bf16_kernels_of_case(const bnf_op *op, const bnf_op_case *c)
+{
+    bnf_op_inst inst64, inst;
+    bnf_case_values in, want;
+    infer_case(op, c, BNF_F64, &inst64);
+    bnf_case_fill(op, c, &in);
+    bnf_case_round(c, &in);
+    assert_true(bnf_case_run(&inst64, bnf_case_reference(op), (bnf_case_mode){.inplace = -1}, &in, &want));
+    infer_case(op, c, BNF_BF16, &inst);
+    for (const bnf_kernel *k = op->bf16_kernels; k && k->name; k++)
+        check_kernel(&inst, c, k, false, &in, &want);
+    check_kernel(&inst, c, bnf_wide_kernels, bnf_inst_has_bf16(&inst), &in, &want);
+    check_kernel(&inst, c, bnf_wide_ref_kernels, bnf_inst_has_bf16(&inst), &in, &want);
     bnf_case_values_free(&in);
     bnf_case_values_free(&want);
 }
@@ -119,8 +141,11 @@ static void test_kernels(void **state)
     const struct entry *e = *state;
     int64_t blocks = bnf_mem_live_blocks();
     for (int i = 0; i < e->list->count; i++)
-        if (!e->list->cases[i].refused)
+        if (!e->list->cases[i].refused) {
             kernels_of_case(e->op, &e->list->cases[i]);
+            if (bnf_case_reference(e->op))
+                bf16_kernels_of_case(e->op, &e->list->cases[i]);
+        }
     assert_int_equal(bnf_mem_live_blocks(), blocks);
 }
 

@@ -7,6 +7,7 @@
 
 #include "op/case_run.h"
 
+#include "base/bf16.h"
 #include "base/mem.h"
 #include "base/philox.h"
 
@@ -24,9 +25,11 @@ double bnf_case_random(uint64_t seed, uint32_t a, uint64_t b, uint32_t c)
     return bnf_philox_unit_f32(block.v[0]);
 }
 
-static bnf_dtype input_dtype(const bnf_op_input *in, bnf_dtype real)
+static bnf_dtype input_dtype(const bnf_op *op, const bnf_op_case *c, int i, bnf_dtype real)
 {
-    return in->values == BNF_VALUES_LABELS || in->values == BNF_VALUES_PLACES ? BNF_I32 : real;
+    if (c->in[i].values == BNF_VALUES_LABELS || c->in[i].values == BNF_VALUES_PLACES)
+        return BNF_I32;
+    return real == BNF_BF16 && op->f32_in >> i & 1 ? BNF_F32 : real;
 }
 
 bnf_status bnf_case_inst(const bnf_op *op, const bnf_op_case *c, bnf_dtype real, bnf_op_inst *inst)
@@ -34,7 +37,7 @@ bnf_status bnf_case_inst(const bnf_op *op, const bnf_op_case *c, bnf_dtype real,
     *inst =
         (bnf_op_inst){.op = op, .attr = c->attr, .n_in = c->n_in, .n_out = op->n_out, .layer = 11, .threads = THREADS};
     for (int i = 0; i < c->n_in; i++)
-        inst->in[i] = bnf_desc_make(input_dtype(&c->in[i], real), c->in[i].ndim, c->in[i].dim);
+        inst->in[i] = bnf_desc_make(input_dtype(op, c, i, real), c->in[i].ndim, c->in[i].dim);
     return op->infer(inst);
 }
 
@@ -119,6 +122,16 @@ void bnf_case_fill(const bnf_op *op, const bnf_op_case *c, bnf_case_values *in)
     }
 }
 
+void bnf_case_round(const bnf_op_case *c, bnf_case_values *in)
+{
+    for (int i = 0; i < c->n_in; i++) {
+        bnf_desc d = bnf_desc_make(BNF_F32, c->in[i].ndim, c->in[i].dim);
+        bool integer = c->in[i].values == BNF_VALUES_LABELS || c->in[i].values == BNF_VALUES_PLACES;
+        for (int64_t k = 0; k < bnf_desc_count(&d) && !integer; k++)
+            in->v[i][k] = (double)bnf_bf16_wide(bnf_bf16_of((float)in->v[i][k]));
+    }
+}
+
 void bnf_case_values_free(bnf_case_values *values)
 {
     for (int i = 0; i < values->n; i++)
@@ -142,6 +155,9 @@ static void from_doubles(const bnf_desc *d, const double *v, void *array)
         case BNF_I32:
             ((int32_t *)array)[i] = (int32_t)v[i];
             break;
+        case BNF_BF16:
+            ((uint16_t *)array)[i] = bnf_bf16_of((float)v[i]);
+            break;
         default:
             fail_msg("no test values of type %s", bnf_dtype_name(d->dtype));
         }
@@ -151,9 +167,10 @@ static void to_doubles(const bnf_desc *d, const void *array, double *v)
 {
     int64_t n = bnf_desc_count(d);
     for (int64_t i = 0; i < n; i++)
-        v[i] = d->dtype == BNF_F32   ? (double)((const float *)array)[i]
-               : d->dtype == BNF_F64 ? ((const double *)array)[i]
-                                     : (double)((const int32_t *)array)[i];
+        v[i] = d->dtype == BNF_F32    ? (double)((const float *)array)[i]
+               : d->dtype == BNF_F64  ? ((const double *)array)[i]
+               : d->dtype == BNF_BF16 ? (double)bnf_bf16_wide(((const uint16_t *)array)[i])
+                                      : (double)((const int32_t *)array)[i];
 }
 
 /* `bytes` between two guards; release with guarded_free. */
