@@ -19,7 +19,12 @@ typedef struct bnf_scope {
     bnf_val weight; /* R [N]: 1 for samples, 0 for padding behind the end of an epoch; BNF_NONE: all count */
     bnf_val count;  /* batch-level [1]: samples in the global batch */
     bool training;
+    bool bf16; /* values inside networks are bf16; parameters, statistics, logits and losses stay R */
 } bnf_scope;
+
+/* Where a network begins and where it ends: x as bf16 if the scope wants that, x as R again. */
+bnf_val bnf_nn_enter(bnf_scope *s, bnf_val x);
+bnf_val bnf_nn_leave(bnf_scope *s, bnf_val x);
 
 /* --- constraint of a weight --------------------------------------------------------------------------------------- */
 
@@ -175,7 +180,8 @@ bnf_status bnf_nn_layers_check(const bnf_layer *layers, int n);
 
 /* x[N,H,W,C] through the layers; parameters are named conv1, conv2, dense1, ... in order. `lip` applies to conv and
  * dense layers (its kind NONE: an ordinary network); a head always has unit rows if lip.kind is not NONE. Inputs of
- * blocks are marked (bnf_graph_mark). Errors are recorded in the graph and name the layer's number. */
+ * blocks are marked (bnf_graph_mark). In bf16 if s->bf16 is set: x is cast, and the result cast back. Errors are
+ * recorded in the graph and name the layer's number. */
 bnf_val bnf_nn_network(bnf_scope *s, bnf_val x, const bnf_layer *layers, int n, const bnf_lip *lip);
 
 /* Factor by which a pooling layer's output may exceed its input's norm; 1 for all of spec 05's pools with window <=

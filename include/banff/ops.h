@@ -3,10 +3,11 @@
  * Every function takes the builder (bnf_graph_builder(graph), banff/graph.h) and values, and returns a value. Errors
  * are sticky: the first one is recorded in the builder (message names the operation and the shapes), everything
  * emitted after it is invalid, and bnf_graph_status() returns it. Shapes are per leaf: N is the number of samples of
- * one leaf. R is the graph's real type (f32, or f64 for gradient checks). Values may also be bf16 (bnf_cast): operations
- * then compute in f32 and round their results; parameters, statistics, their gradients and sums over the batch stay R,
- * and weights count rounded to bf16 beside bf16 values. Binary operations broadcast trailing
- * dimensions. All are deterministic functions of their inputs, dropout of (seed, step, sample, layer) too. */
+ * one leaf. R is the graph's real type (f32, or f64 for gradient checks). Binary operations broadcast trailing
+ * dimensions. All are deterministic functions of their inputs, dropout of (seed, step, sample, layer) too.
+ *
+ * Values may also be bf16 (bnf_cast): operations then compute in f32 and round their results. Parameters, statistics,
+ * their gradients and sums over the batch stay f32; weights count rounded to bf16 beside bf16 values. */
 #ifndef BANFF_OPS_H
 #define BANFF_OPS_H
 

@@ -8,6 +8,16 @@
 #include <math.h>
 #include <stdio.h>
 
+bnf_val bnf_nn_enter(bnf_scope *s, bnf_val x)
+{
+    return s->bf16 ? bnf_cast(s->b, x, BNF_BF16) : x;
+}
+
+bnf_val bnf_nn_leave(bnf_scope *s, bnf_val x)
+{
+    return s->bf16 ? bnf_cast(s->b, x, s->b->real) : x;
+}
+
 bnf_val bnf_nn_param(bnf_scope *s, const bnf_param_info *info)
 {
     int index = bnf_params_find(s->params, info->name);

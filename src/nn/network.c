@@ -263,6 +263,7 @@ bnf_val bnf_nn_network(bnf_scope *s, bnf_val x, const bnf_layer *layers, int n, 
         bnf_graph_fail(s->graph, status);
         return BNF_NONE;
     }
+    x = bnf_nn_enter(s, x);
     for (int i = 0; i < n && bnf_val_ok(x); i++) {
         char name[64];
         const bnf_layer *l = &layers[i];
@@ -279,5 +280,5 @@ bnf_val bnf_nn_network(bnf_scope *s, bnf_val x, const bnf_layer *layers, int n, 
         if (status != BNF_OK)
             bnf_graph_refail(s->graph, bnf_fail_context(status, "layer %d (%s)", i + 1, bnf_layer_kind_names[l->kind]));
     }
-    return x;
+    return bnf_nn_leave(s, x);
 }

@@ -13,7 +13,7 @@
 static const char *const progress_names[] = {"auto", "bar", "plain", "off", NULL};
 static const char *const nonfinite_names[] = {"stop", "skip", NULL};
 
-static const char *const wire_names[] = {"f32", "bf16", NULL};
+static const char *const wire_names[] = {"f32", "bf16", NULL}; /* bnf_gradient_wire, bnf_precision */
 static const char *const policy_names[] = {"blocking", "poll", "thread", "auto", NULL};
 static const char *const algorithm_names[] = {"auto", "direct", "halving", NULL};
 
@@ -66,6 +66,11 @@ static const bnf_cfg_key train_keys[] = {
     {"nonfinite_limit", BNF_CFG_INT, offsetof(bnf_train_settings, nonfinite_limit), "100",
      "for nonfinite: skip, updates left out in a row before the run stops after all; 0: any number", .min = 0,
      .max = 1e9},
+    {"precision", BNF_CFG_ENUM, offsetof(bnf_train_settings, precision), "f32",
+     "bf16: activations, their gradients and the weights that meet them are bfloat16 in training, sums f32; weights, "
+     "optimiser, statistics, losses and evaluation stay f32; needs a CPU with AVX512_BF16; changes results, the same "
+     "for any number of ranks",
+     .choices = wire_names},
     {"gradient_wire", BNF_CFG_ENUM, offsetof(bnf_train_settings, gradient_wire), "f32",
      "bf16: gradients are rounded to bfloat16 before every addition over leaves and travel in half the bytes; changes "
      "results, the same for any number of ranks",

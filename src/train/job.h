@@ -30,11 +30,15 @@ typedef enum bnf_nonfinite { BNF_NONFINITE_STOP = 0, BNF_NONFINITE_SKIP } bnf_no
 /* As what gradients are added over leaves and sent. */
 typedef enum bnf_gradient_wire { BNF_WIRE_F32 = 0, BNF_WIRE_BF16 } bnf_gradient_wire;
 
+/* What values inside the network are in training. */
+typedef enum bnf_precision { BNF_PRECISION_F32 = 0, BNF_PRECISION_BF16 } bnf_precision;
+
 typedef struct bnf_train_settings {
     int64_t epochs;
     int64_t steps;           /* stop after this many; 0: after all epochs */
     int nonfinite;           /* bnf_nonfinite */
     int64_t nonfinite_limit; /* updates left out in a row; 0: any number */
+    int precision;           /* bnf_precision */
     int gradient_wire;       /* bnf_gradient_wire */
     int64_t shared_above;    /* elements above which all ranks own a parameter together; 0: never */
 } bnf_train_settings;

@@ -2,6 +2,7 @@
 #include "train/model.h"
 
 #include "base/assert.h"
+#include "base/bf16.h"
 #include "comm/host.h"
 #include "comm/tree.h"
 
@@ -33,7 +34,7 @@ bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dat
                            int64_t leaves, bool training, bnf_model *model)
 {
     BNF_ASSERT(batch % leaves == 0);
-    *model = (bnf_model){.input_grad = BNF_NONE};
+    *model = (bnf_model){.input_grad = BNF_NONE, .bf16 = training && job->train.precision == BNF_PRECISION_BF16};
     bnf_dtype real = bnf_params_real(params);
     int64_t n = batch / leaves;
     bnf_desc xd = bnf_desc_4d(real, n, data->h, data->w, data->c), yd = bnf_desc_1d(BNF_I32, n),
@@ -50,7 +51,8 @@ bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dat
                        .b = b,
                        .weight = model->weight,
                        .count = model->count,
-                       .training = training};
+                       .training = training,
+                       .bf16 = model->bf16};
     job->recipe->build(job->settings, &scope, model->x, model->labels, data->classes, &model->values);
     model->accuracy = bnf_nn_batch_mean(&scope, bnf_correct(b, class_scores(b, model->values.logits), model->labels));
     BNF_TRY(bnf_graph_status(model->graph));
@@ -74,10 +76,20 @@ static bnf_status check_ranks(const bnf_comm *comm, int64_t leaves)
                     bnf_comm_size(comm), (long long)leaves, (long long)leaves);
 }
 
+/* Emulated bf16 would be slower than f32 and give other bits than the rank beside it. */
+static bnf_status check_cpu(const bnf_model *model)
+{
+    if (!model->bf16 || bnf_bf16_native())
+        return BNF_OK;
+    return bnf_fail(BNF_ERR_CONFIG, "train.precision: bf16 needs a CPU with AVX512_BF16, which this one has not: use "
+                                    "f32");
+}
+
 bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *comm, int threads, const int *owner)
 {
     bnf_val keep[4 + BNF_MODEL_MAX_METRICS];
     int n = 0;
+    BNF_TRY(check_cpu(model));
     keep[n++] = model->values.logits;
     keep[n++] = model->values.loss;
     keep[n++] = model->accuracy;

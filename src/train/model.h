@@ -10,6 +10,7 @@ typedef struct bnf_model {
     bnf_plan *plan;
     bnf_val x, labels, weight, count;
     bnf_model_values values;
+    bool bf16;          /* values inside the network are bf16 */
     bool profile;       /* set before bnf_model_plan: count time per operation */
     int cuts;           /* set before bnf_model_plan: bnf_plan_config.cuts */
     bnf_val accuracy;   /* batch-level [1]: share of samples whose first largest logit is the label's */
@@ -17,12 +18,13 @@ typedef struct bnf_model {
 } bnf_model;
 
 /* Builds the graph; parameters that the store lacks are added to it. Not collective. `batch` samples in `leaves`
- * leaves. */
+ * leaves. train.precision is that of training: without `training` all is f32. */
 bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dataset_info *data, int64_t batch,
                            int64_t leaves, bool training, bnf_model *model);
 /* After build: the gradient of the sum of `scalar` (leaf-level or batch-level [1]) with respect to x is kept, too. */
 bnf_status bnf_model_want_input_gradient(bnf_model *model, bnf_val scalar);
-/* Compiles; the model then computes. comm borrowed. */
+/* Compiles; the model then computes. comm borrowed. Errors: BNF_ERR_CONFIG if train.precision is bf16 on a CPU without
+ * it. */
 bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *comm, int threads, const int *owner);
 /* Runs one batch of the loader. Collective. */
 bnf_status bnf_model_run(bnf_model *model, const bnf_batch *batch, int64_t step);
