@@ -14,13 +14,9 @@ static bnf_val channel_param(bnf_scope *s, const char *name, const char *what, i
                                              .trainable = trainable});
 }
 
-/* Weight per sample R [N]: the scope's, or ones. */
-static bnf_val sample_weight(bnf_scope *s, int64_t n)
+static bnf_val ones(bnf_builder *b, bnf_desc d)
 {
-    if (bnf_val_ok(s->weight))
-        return s->weight;
-    bnf_desc d = bnf_desc_1d(bnf_params_real(s->params), n);
-    return bnf_broadcast_to(s->b, bnf_const(s->b, 1), &d);
+    return bnf_broadcast_to(b, bnf_const(b, 1), &d);
 }
 
 bnf_val bnf_nn_batch_center(bnf_scope *s, const char *name, bnf_val x)
@@ -32,13 +28,15 @@ bnf_val bnf_nn_batch_center(bnf_scope *s, const char *name, bnf_val x)
     int64_t channels = bnf_desc_cols(&d), positions = bnf_desc_count(&d) / channels / d.dim[0];
     bnf_val bias = channel_param(s, name, "bias", channels, true);
     bnf_val running = channel_param(s, name, "mean", channels, false);
+    bnf_val one = ones(b, bnf_desc_1d(bnf_params_real(s->params), channels));
     if (!s->training)
-        return bnf_add(b, x, bnf_sub(b, bias, running));
-    bnf_val n = bnf_affine(b, s->count, (double)positions, 0);
-    bnf_val mean = bnf_div(b, bnf_batch_sum(b, bnf_channel_sum(b, x, sample_weight(s, d.dim[0]))), n);
-    bnf_val next =
-        bnf_add(b, bnf_affine(b, running, 1 - MOMENTUM, 0), bnf_affine(b, bnf_stop_gradient(b, mean), MOMENTUM, 0));
+        return bnf_channel_affine(b, x, running, one, bias);
+    bnf_val w = bnf_val_ok(s->weight) ? s->weight : ones(b, bnf_desc_1d(bnf_params_real(s->params), d.dim[0]));
+    bnf_val sums[2], n = bnf_affine(b, s->count, (double)positions, 0);
+    bnf_channel_moments(b, x, w, running, sums); /* about the running mean: little is lost to rounding */
+    bnf_val offset = bnf_div(b, bnf_batch_sum(b, sums[0]), n);
+    bnf_val next = bnf_add(b, running, bnf_affine(b, bnf_stop_gradient(b, offset), MOMENTUM, 0));
     if (bnf_val_ok(next))
         bnf_graph_assign(s->graph, bnf_graph_param_index(s->graph, running), next);
-    return bnf_add(b, x, bnf_sub(b, bias, mean));
+    return bnf_channel_affine(b, x, running, one, bnf_sub(b, bias, offset));
 }
