@@ -10,6 +10,7 @@
 #include "ops/infer.h"
 #include "ops/moments.h"
 
+#define BNF_REAL_BF16
 #define BNF_REAL_SOURCE "ops/channel_affine.inc"
 #include "ops/both_reals.inc"
 
@@ -62,8 +63,8 @@ static void channel_affine_run(const bnf_op_inst *inst, const bnf_kernel_plan *k
 {
     (void)kernel, (void)ctx, (void)scratch;
     const bnf_desc *x = &inst->in[0];
-    BNF_REAL_CALL(x->dtype, channel_affine, bnf_desc_rows(x), bnf_desc_cols(x), relu_of(inst), in[0], in[1], in[2],
-                  in[3], inst->n_in == 5 ? in[4] : NULL, out[0]);
+    BNF_VALUE_CALL(x->dtype, channel_affine, bnf_desc_rows(x), bnf_desc_cols(x), relu_of(inst), in[0], in[1], in[2],
+                   in[3], inst->n_in == 5 ? in[4] : NULL, out[0]);
 }
 
 /* With a residual the rectifier's gradient is an array of its own, which both branches read. */
@@ -101,8 +102,9 @@ const bnf_op bnf_op_channel_affine = {.name = "channel_affine",
                                       .attr_size = sizeof(bnf_channel_affine_attr),
                                       .infer = channel_affine_infer,
                                       .vjp = channel_affine_vjp,
-                                      .flags = BNF_OP_CHEAP | BNF_OP_BY_ROW,
+                                      .flags = BNF_OP_CHEAP,
                                       .kernels = channel_affine_kernels,
+                                      .bf16_kernels = channel_affine_kernels,
                                       .inplace = 1 | 1 << 4,
                                       .f32_in = 2 | 4 | 8};
 
@@ -118,8 +120,8 @@ static void channel_affine_bwd_run(const bnf_op_inst *inst, const bnf_kernel_pla
 {
     (void)kernel, (void)ctx, (void)scratch;
     const bnf_desc *x = &inst->in[0];
-    BNF_REAL_CALL(x->dtype, channel_affine_bwd, bnf_desc_rows(x), bnf_desc_cols(x), relu_of(inst), in[0], in[1], in[2],
-                  in[3], in[4], out[0]);
+    BNF_VALUE_CALL(x->dtype, channel_affine_bwd, bnf_desc_rows(x), bnf_desc_cols(x), relu_of(inst), in[0], in[1], in[2],
+                   in[3], in[4], out[0]);
 }
 
 /* dx = a passed(dy); where the rectifier bends, it has no second derivative. in = x, k, a, s, dy. */
@@ -149,9 +151,9 @@ const bnf_op bnf_op_channel_affine_bwd = {.name = "channel_affine_bwd",
                                           .infer = channel_affine_infer,
                                           .vjp = channel_affine_bwd_vjp,
                                           .kernels = channel_affine_bwd_kernels,
+                                          .bf16_kernels = channel_affine_bwd_kernels,
                                           .inplace = 1 | 1 << 4,
-                                          .f32_in = 2 | 4 | 8,
-                                          .flags = BNF_OP_BY_ROW};
+                                          .f32_in = 2 | 4 | 8};
 
 /* --- channel_affine_sums: x, k, a, s, dy -> sum of passed dy (x - k), sum of passed dy ----------------------------- */
 
@@ -167,8 +169,8 @@ static void channel_affine_sums_run(const bnf_op_inst *inst, const bnf_kernel_pl
 {
     (void)kernel, (void)ctx, (void)scratch;
     const bnf_desc *x = &inst->in[0];
-    BNF_REAL_CALL(x->dtype, channel_affine_sums, bnf_desc_rows(x), bnf_desc_cols(x), relu_of(inst), in[0], in[1], in[2],
-                  in[3], in[4], out[0], out[1]);
+    BNF_VALUE_CALL(x->dtype, channel_affine_sums, bnf_desc_rows(x), bnf_desc_cols(x), relu_of(inst), in[0], in[1],
+                   in[2], in[3], in[4], out[0], out[1]);
 }
 
 /* With h, f the gradients of the two sums: passed dy (h (x - k) + f). */
@@ -199,6 +201,7 @@ const bnf_op bnf_op_channel_affine_sums = {.name = "channel_affine_sums",
                                            .infer = channel_affine_sums_infer,
                                            .vjp = channel_affine_sums_vjp,
                                            .kernels = channel_affine_sums_kernels,
+                                           .bf16_kernels = channel_affine_sums_kernels,
                                            .f32_in = 2 | 4 | 8};
 
 /* --- batch_norm_bwd: x, k, a, s, dy, w, g1, g2 -> channel_affine_bwd + channel_moments_bwd ------------------------- */
@@ -220,8 +223,8 @@ static void batch_norm_bwd_run(const bnf_op_inst *inst, const bnf_kernel_plan *k
 {
     (void)kernel, (void)ctx, (void)scratch;
     const bnf_desc *x = &inst->in[0];
-    BNF_REAL_CALL(x->dtype, batch_norm_bwd, x->dim[0], bnf_desc_rows(x) / x->dim[0], bnf_desc_cols(x), relu_of(inst),
-                  in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], out[0]);
+    BNF_VALUE_CALL(x->dtype, batch_norm_bwd, x->dim[0], bnf_desc_rows(x) / x->dim[0], bnf_desc_cols(x), relu_of(inst),
+                   in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7], out[0]);
 }
 
 static void batch_norm_bwd_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,
@@ -243,5 +246,6 @@ const bnf_op bnf_op_batch_norm_bwd = {.name = "batch_norm_bwd",
                                       .infer = batch_norm_bwd_infer,
                                       .vjp = batch_norm_bwd_vjp,
                                       .kernels = batch_norm_bwd_kernels,
+                                      .bf16_kernels = batch_norm_bwd_kernels,
                                       .inplace = 1 | 1 << 4,
                                       .f32_in = 2 | 4 | 8 | 32 | 64 | 128};

@@ -6,6 +6,7 @@
 #include "ops/group_sum.h"
 #include "ops/infer.h"
 
+#define BNF_REAL_BF16
 #define BNF_REAL_SOURCE "ops/moments.inc"
 #include "ops/both_reals.inc"
 
@@ -40,7 +41,7 @@ static void channel_moments_run(const bnf_op_inst *inst, const bnf_kernel_plan *
 {
     (void)kernel, (void)ctx, (void)scratch;
     const bnf_desc *x = &inst->in[0];
-    BNF_REAL_CALL(x->dtype, moments, x->dim[0], positions(x), bnf_desc_cols(x), in[0], in[1], in[2], out[0], out[1]);
+    BNF_VALUE_CALL(x->dtype, moments, x->dim[0], positions(x), bnf_desc_cols(x), in[0], in[1], in[2], out[0], out[1]);
 }
 
 static bnf_val zeros(bnf_builder *b, const bnf_desc *d)
@@ -81,6 +82,7 @@ const bnf_op bnf_op_channel_moments = {.name = "channel_moments",
                                        .infer = channel_moments_infer,
                                        .vjp = channel_moments_vjp,
                                        .kernels = channel_moments_kernels,
+                                       .bf16_kernels = channel_moments_kernels,
                                        .f32_in = 2 | 4};
 
 void bnf_channel_moments(bnf_builder *b, bnf_val x, bnf_val w, bnf_val k, bnf_val sums[2])
@@ -102,8 +104,8 @@ static void channel_moments_bwd_run(const bnf_op_inst *inst, const bnf_kernel_pl
 {
     (void)kernel, (void)ctx, (void)scratch;
     const bnf_desc *x = &inst->in[0];
-    BNF_REAL_CALL(x->dtype, moments_bwd, x->dim[0], positions(x), bnf_desc_cols(x), in[0], in[1], in[2], in[3], in[4],
-                  out[0]);
+    BNF_VALUE_CALL(x->dtype, moments_bwd, x->dim[0], positions(x), bnf_desc_cols(x), in[0], in[1], in[2], in[3], in[4],
+                   out[0]);
 }
 
 void bnf_moments_bwd_vjp(bnf_builder *b, const bnf_val *in, bnf_val dz, bnf_val *din)
@@ -145,5 +147,6 @@ const bnf_op bnf_op_channel_moments_bwd = {.name = "channel_moments_bwd",
                                            .infer = channel_moments_bwd_infer,
                                            .vjp = channel_moments_bwd_vjp,
                                            .kernels = channel_moments_bwd_kernels,
+                                           .bf16_kernels = channel_moments_bwd_kernels,
                                            .inplace = 1,
                                            .f32_in = 2 | 4 | 8 | 16};

@@ -8,7 +8,7 @@
 extern const bnf_op bnf_op_channel_moments, bnf_op_channel_moments_bwd;
 
 /* An element of channel_moments' gradient, in one order of rounding wherever it is computed. */
-#define MOMENTS_TERM(i) (w[n] * (g1[i] + (x[i] - k[i]) * (2 * g2[i])))
+#define MOMENTS_TERM(i) (w[n] * (g1[i] + (LOAD(x[i]) - k[i]) * (2 * g2[i])))
 
 /* x[N,...,C], then w[N], then (from input 2 to `last`) [C] each. Errors: BNF_ERR_ARG. */
 bnf_status bnf_moments_check(const bnf_op_inst *inst, int last);
