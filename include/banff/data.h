@@ -8,6 +8,15 @@
  *   /train/labels    [N]         i32, 0 <= label < number of classes
  *   /test            the same; optional
  *
+ * An encoded set holds its pictures as the files they were (JPEG, mostly) and decodes them when they are read. In place
+ * of images it has
+ *
+ *   /                attribute   channels (1 or 3)
+ *   /train/bytes     [B]         u8   the files one behind another
+ *   /train/offsets   [N+1]       i64  where each begins; the last is B
+ *   /train/extents   [N,2]       i32  rows and columns
+ *   /train/sums      [N]         i64  XXH3-64 of each file; optional
+ *
  * A file made elsewhere (h5py, say) needs only the two datasets: the attributes are optional to read. */
 #ifndef BANFF_DATA_H
 #define BANFF_DATA_H
@@ -20,7 +29,7 @@
 extern "C" {
 #endif
 
-#define BNF_DATA_FORMAT_VERSION 1
+#define BNF_DATA_FORMAT_VERSION 2 /* the newest: encoded sets; decoded ones still are of version 1 */
 #define BNF_DATA_MAX_CHANNELS 64
 
 /* The parts of a set. */
@@ -41,8 +50,10 @@ typedef struct bnf_dataset_info {
     const char *source;             /* where it came from; "" if the file does not say */
     const char *checksum;           /* 16 hex digits of the whole set; "" if the file does not say */
     bnf_dtype dtype;                /* of the images: BNF_U8 or BNF_F32 */
-    int64_t count, h, w, c;         /* images[count, h, w, c] */
-    int64_t sample_bytes;           /* of one image as stored */
+    bool encoded;                   /* stored as picture files */
+    int64_t count, h, w, c;         /* images[count, h, w, c] as read; h = w = 0: of various sizes, see set_size */
+    int64_t sample_bytes;           /* of one image as read */
+    int64_t stored_bytes;           /* of all images as stored, filters aside */
     int64_t chunk_rows;             /* images in one chunk of the file; 1 if it is not chunked */
     int64_t classes;                /* number of classes; without class names: the largest label + 1 */
     const char *const *class_names; /* [classes] */
@@ -61,6 +72,11 @@ bnf_status bnf_dataset_has(const char *path, bnf_split split, bool *has);
 
 /* Borrowed, valid until the dataset is closed. */
 const bnf_dataset_info *bnf_dataset_get_info(const bnf_dataset *dataset);
+
+/* From now on images are read as squares of side `size`: the centred square of side eval_crop (0 < eval_crop <= 1) times
+ * the shorter side, scaled as data/resize.h says. size 0: as stored, which is an error where sizes differ. Call it
+ * before anything is read; not thread-safe. Errors: BNF_ERR_CONFIG, BNF_ERR_UNSUPPORTED (f32 images), BNF_ERR_ARG. */
+bnf_status bnf_dataset_set_size(bnf_dataset *dataset, int64_t size, double eval_crop);
 
 /* labels[count], borrowed. */
 const int32_t *bnf_dataset_labels(const bnf_dataset *dataset);
@@ -123,8 +139,9 @@ typedef struct bnf_import_output {
 
 typedef struct bnf_import_summary {
     int64_t count[BNF_SPLIT_COUNT];
-    int64_t h, w, c, classes;
-    int64_t ignored_files; /* files in class folders that are no pictures by their names */
+    int64_t h, w, c, classes; /* h = w = 0: pictures of various sizes */
+    int64_t bytes;            /* of an encoded set's files together; else 0 */
+    int64_t ignored_files;    /* files in class folders that are no pictures by their names */
     char checksum[17];
 } bnf_import_summary;
 
@@ -165,6 +182,10 @@ typedef struct bnf_import_folder_options {
     int64_t height, width; /* 0: as the pictures are, which must then all have the same size */
     bnf_resize_mode resize;
     int channels; /* 1 grey, 3 colour, 0: grey if all pictures are */
+    /* Keep the files' bytes instead of their pixels: an encoded set. Without height and width. Done parts are kept in
+     * the folder PATH.parts until the set is complete, and `resume` goes on from them. */
+    bool encoded, resume;
+    int64_t part_rows; /* pictures of a part; 0: 256 */
 } bnf_import_folder_options;
 bnf_status bnf_import_folder(const bnf_comm *comm, const bnf_import_folder_options *options,
                              const bnf_import_output *output, bnf_import_summary *summary);

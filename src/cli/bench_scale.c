@@ -248,7 +248,7 @@ static bnf_status model_cluster(const bnf_comm *world, const request *q, const b
     bnf_params *params = NULL;
     bnf_model model = {0};
     FILE *json = NULL;
-    bnf_status s = bnf_dataset_open(job->data.file, BNF_TRAIN, &dataset);
+    bnf_status s = bnf_data_open(&job->data, BNF_TRAIN, &dataset);
     if (s == BNF_OK)
         s = bnf_params_create(BNF_F32, &params);
     if (s == BNF_OK)

@@ -48,7 +48,7 @@ typedef struct bench {
 static bnf_status prepare(bench *b, bool profile)
 {
     const bnf_data_settings *d = &b->job->data;
-    BNF_TRY(bnf_dataset_open(d->file, BNF_TRAIN, &b->dataset));
+    BNF_TRY(bnf_data_open(d, BNF_TRAIN, &b->dataset));
     BNF_TRY(bnf_data_rows(d, (uint64_t)b->job->seed, b->dataset, &b->rows));
     BNF_TRY(bnf_params_create(BNF_F32, &b->params));
     BNF_TRY(bnf_model_build(b->job, b->params, bnf_dataset_get_info(b->dataset), b->rows, d->leaves, true, &b->model));

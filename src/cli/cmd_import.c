@@ -41,9 +41,15 @@ static void print_summary(const bnf_comm *world, const struct common *c, const b
 {
     if (bnf_comm_rank(world) != 0 || c->quiet)
         return;
-    printf("%s: %lld training and %lld test images of %lld x %lld x %lld, %lld classes, checksum %s\n", c->output.path,
-           (long long)s->count[BNF_TRAIN], (long long)s->count[BNF_TEST], (long long)s->h, (long long)s->w,
-           (long long)s->c, (long long)s->classes, s->checksum);
+    if (s->h == 0)
+        printf("%s: %lld training and %lld test picture files of %lld bytes and %lld channels, %lld classes, checksum "
+               "%s\n",
+               c->output.path, (long long)s->count[BNF_TRAIN], (long long)s->count[BNF_TEST], (long long)s->bytes,
+               (long long)s->c, (long long)s->classes, s->checksum);
+    else
+        printf("%s: %lld training and %lld test images of %lld x %lld x %lld, %lld classes, checksum %s\n",
+               c->output.path, (long long)s->count[BNF_TRAIN], (long long)s->count[BNF_TEST], (long long)s->h,
+               (long long)s->w, (long long)s->c, (long long)s->classes, s->checksum);
     if (s->ignored_files > 0)
         printf("left out, not named like a picture: %lld files\n", (long long)s->ignored_files);
 }
@@ -198,6 +204,7 @@ static bnf_status import_cifar(const bnf_comm *world, int argc, char **argv)
 
 static bnf_status import_folder(const bnf_comm *world, int argc, char **argv)
 {
+    static const char *const store_words[] = {"decoded", "jpeg"};
     static const char *const resize_words[] = {"crop", "stretch"};
     static const char *const channel_words[] = {"auto", "grey", "rgb"};
     static const int channel_values[] = {0, 1, 3};
@@ -205,7 +212,7 @@ static bnf_status import_folder(const bnf_comm *world, int argc, char **argv)
     bnf_import_folder_options o = {0};
     bnf_import_summary summary;
     bnf_arg_list folder = {0};
-    const char *size = NULL, *resize = "crop", *channels = "auto";
+    const char *size = NULL, *resize = "crop", *channels = "auto", *store = "decoded";
     int choice;
     const bnf_arg args[] = {
         {"train", "DIR", "folder with a subfolder of pictures per class (or give DIR alone)", BNF_ARG_STR, &o.train},
@@ -216,6 +223,10 @@ static bnf_status import_folder(const bnf_comm *world, int argc, char **argv)
         {"resize", "crop|stretch", "how to get there: centred part, or whole picture (default crop)", BNF_ARG_STR,
          &resize},
         {"channels", "grey|rgb|auto", "auto: grey if all pictures are (default auto)", BNF_ARG_STR, &channels},
+        {"store", "decoded|jpeg", "jpeg: keep the pictures as the files they are, of any size (default decoded)",
+         BNF_ARG_STR, &store},
+        {"resume", NULL, "jpeg: go on from what an interrupted import has done, if anything", BNF_ARG_FLAG, &o.resume},
+        {"part", "N", "jpeg: pictures between two points where it can go on (default 256)", BNF_ARG_INT, &o.part_rows},
         COMMON_ARGS(c),
     };
 
@@ -235,6 +246,13 @@ static bnf_status import_folder(const bnf_comm *world, int argc, char **argv)
     o.resize = choice == 0 ? BNF_RESIZE_CROP : BNF_RESIZE_STRETCH;
     BNF_TRY(bnf_args_choice("channels", channels, channel_words, COUNT(channel_words), &choice));
     o.channels = channel_values[choice];
+    BNF_TRY(bnf_args_choice("store", store, store_words, COUNT(store_words), &choice));
+    o.encoded = choice == 1;
+    if (!o.encoded && (o.resume || o.part_rows))
+        return bnf_fail(BNF_ERR_CONFIG, "--resume and --part are for --store jpeg");
+    if (o.encoded && (size || c.deflate || c.chunk_kib))
+        return bnf_fail(BNF_ERR_CONFIG, "--store jpeg keeps files as they are: leave --size, --deflate and --chunk-kib "
+                                        "out (the size is chosen in training, by data.size)");
     BNF_TRY(bnf_import_folder(world, &o, &c.output, &summary));
     print_summary(world, &c, &summary);
     return BNF_OK;

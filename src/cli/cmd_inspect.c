@@ -66,6 +66,20 @@ static bnf_status describe_images(bnf_h5_file *file, const char *name, bnf_h5_da
     return status == BNF_OK ? closed : status;
 }
 
+static void print_pictures(const bnf_dataset_info *info)
+{
+    printf("/%s\n  pictures     %lld files, %lld channels, ", info->name, (long long)info->count, (long long)info->c);
+    if (info->h > 0)
+        printf("%lld x %lld pixels\n", (long long)info->h, (long long)info->w);
+    else
+        printf("of various sizes\n");
+    printf("  stored       as files, ");
+    bnf_print_bytes((double)info->stored_bytes);
+    printf(" in all, ");
+    bnf_print_bytes((double)info->stored_bytes / (double)info->count);
+    printf(" each\n");
+}
+
 /* Collective: reading is measured on all ranks; rank 0 prints. */
 static bnf_status print_split(const bnf_comm *world, bnf_h5_file *file, const bnf_dataset *ds, double seconds)
 {
@@ -74,6 +88,12 @@ static bnf_status print_split(const bnf_comm *world, bnf_h5_file *file, const bn
     bool root = bnf_comm_rank(world) == 0;
     char name[32];
 
+    if (info->encoded) {
+        if (root)
+            print_pictures(info);
+        BNF_TRY(bnf_inspect_pictures(world, ds, seconds));
+        return bnf_comm_agree(world, root ? print_classes(ds) : BNF_OK);
+    }
     snprintf(name, sizeof name, "/%s/images", info->name);
     BNF_TRY(bnf_comm_agree(world, describe_images(file, name, &h5)));
     if (root) {

@@ -80,7 +80,7 @@ bnf_status bnf_cmd_plan(const bnf_comm *world, int argc, char **argv)
     BNF_TRY(bnf_job_load(world, bnf_recipes, files.item[0], set.item, (int)set.count, &job));
     int threads = bnf_job_threads(job, world);
     int64_t rows = 0;
-    bnf_status s = bnf_dataset_open(job->data.file, BNF_TRAIN, &dataset);
+    bnf_status s = bnf_data_open(&job->data, BNF_TRAIN, &dataset);
     if (s == BNF_OK)
         s = bnf_data_rows(&job->data, (uint64_t)job->seed, dataset, &rows);
     if (s == BNF_OK)

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#define INPUT_SIDE 224   /* that decoding is measured for */
 #define SMALL_READ 4096  /* bytes: a chunk should not be smaller */
 #define MUCH_FETCHED 4.0 /* times the image: worth a warning */
 #define LITTLE_SAVED 0.9 /* stored / plain: compression that is not worth its time */
@@ -117,5 +118,42 @@ bnf_status bnf_inspect_reading(const bnf_comm *world, const bnf_dataset *ds, con
     if (seconds > 0)
         print_speed(info, bnf_comm_size(world), speed, &probe);
     print_advice(ds, h5, fetched);
+    return BNF_OK;
+}
+
+/* ---- Encoded sets ---- */
+
+static bnf_status measure_decoding(const bnf_comm *world, const bnf_dataset_info *info, double seconds,
+                                   bnf_decode_probe *probe)
+{
+    bnf_dataset *fresh = NULL;
+    bnf_split split = info->name[1] == 'r' ? BNF_TRAIN : BNF_TEST; /* "train" */
+    bnf_status status = bnf_dataset_open(info->path, split, &fresh);
+
+    if (status == BNF_OK)
+        status = bnf_dataset_set_size(fresh, INPUT_SIDE, 1.0);
+    if (status == BNF_OK)
+        status = bnf_dataset_probe_decoding(fresh, 1 + (uint64_t)bnf_comm_rank(world), seconds, probe);
+    bnf_dataset_close(fresh);
+    return bnf_comm_agree(world, status);
+}
+
+bnf_status bnf_inspect_pictures(const bnf_comm *world, const bnf_dataset *ds, double seconds)
+{
+    const bnf_dataset_info *info = bnf_dataset_get_info(ds);
+    bnf_decode_probe p = {0};
+
+    if (seconds > 0)
+        BNF_TRY(measure_decoding(world, info, seconds, &p));
+    if (bnf_comm_rank(world) != 0)
+        return BNF_OK;
+    if (p.images > 0) {
+        double n = (double)p.images, all = p.read_seconds + p.make_seconds;
+        printf("  decoding     %.0f images/s a core: random crops to %d x %d, read and scaled; decoding whole pictures "
+               "alone %.0f (x %.2f); tried on %lld\n",
+               n / all, INPUT_SIDE, INPUT_SIDE, n / p.decode_seconds, p.decode_seconds / all, (long long)p.images);
+    }
+    if (!info->checksum[0])
+        printf("  warning      no checksum is stated, so damage may go unseen\n");
     return BNF_OK;
 }

@@ -11,6 +11,9 @@
 bnf_status bnf_inspect_reading(const bnf_comm *world, const bnf_dataset *dataset, const bnf_h5_dataset_info *h5,
                                double seconds);
 
+/* The same for an encoded set: what decoding and cropping cost. */
+bnf_status bnf_inspect_pictures(const bnf_comm *world, const bnf_dataset *dataset, double seconds);
+
 /* "1.5 MiB". */
 void bnf_print_bytes(double bytes);
 

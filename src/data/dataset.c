@@ -1,7 +1,9 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "comm/agree.h"
+#include "data/dataset_impl.h"
 #include "data/digest.h"
+#include "data/view.h"
 #include "h5/attr.h"
 #include "h5/checksum.h"
 #include "h5/dataset.h"
@@ -11,18 +13,6 @@
 #include <string.h>
 
 #define VERIFY_BYTES ((int64_t)4 << 20) /* images read at a time for a checksum */
-
-struct bnf_dataset {
-    bnf_dataset_info info;
-    bnf_h5_file *file;
-    bnf_h5_dataset *images;
-    int32_t *labels; /* [count] */
-    char *path, *source, *checksum;
-    char *split_checksum; /* what the file states for this split; NULL if nothing */
-    double *mean, *std;
-    bnf_h5_names names; /* class names of the file, or numbers */
-    void *held;         /* [count] images; NULL: read from the file */
-};
 
 /* ---- Opening ---- */
 
@@ -70,6 +60,27 @@ static bnf_status open_images(bnf_dataset *ds, const char *name)
                         (long long)info->c, BNF_DATA_MAX_CHANNELS);
     info->sample_bytes = info->h * info->w * info->c * (int64_t)bnf_dtype_size(info->dtype);
     info->chunk_rows = h5.chunked ? h5.chunk[0] : 1;
+    info->stored_bytes = info->count * info->sample_bytes;
+    ds->stored_h = info->h;
+    ds->stored_w = info->w;
+    ds->stored_sample = info->sample_bytes;
+    return BNF_OK;
+}
+
+static bnf_status open_pictures(bnf_dataset *ds)
+{
+    bnf_dataset_info *info = &ds->info;
+
+    BNF_TRY(bnf_pictures_open(ds->file, ds->path, info->name, &ds->pictures));
+    info->encoded = true;
+    info->dtype = BNF_U8;
+    info->count = ds->pictures.count;
+    info->h = ds->pictures.h;
+    info->w = ds->pictures.w;
+    info->c = ds->pictures.channels;
+    info->sample_bytes = info->h * info->w * info->c;
+    info->stored_bytes = ds->pictures.total;
+    info->chunk_rows = 1;
     return BNF_OK;
 }
 
@@ -175,6 +186,7 @@ static bnf_status open_stats(bnf_dataset *ds)
 static bnf_status open_all(bnf_dataset *ds, const char *path, bnf_split split)
 {
     char group[16], name[32];
+    bool encoded;
 
     BNF_TRY(bnf_strdup(path, &ds->path));
     ds->info.path = ds->path;
@@ -182,8 +194,10 @@ static bnf_status open_all(bnf_dataset *ds, const char *path, bnf_split split)
     BNF_TRY(bnf_h5_file_open(path, &ds->file));
     BNF_TRY(open_version(ds));
     snprintf(group, sizeof group, "/%s", ds->info.name);
+    snprintf(name, sizeof name, "%s/bytes", group);
+    BNF_TRY(bnf_h5_exists(ds->file, name, &encoded));
     snprintf(name, sizeof name, "%s/images", group);
-    BNF_TRY(open_images(ds, name));
+    BNF_TRY(encoded ? open_pictures(ds) : open_images(ds, name));
     snprintf(name, sizeof name, "%s/labels", group);
     BNF_TRY(open_labels(ds, name));
     BNF_TRY(open_classes(ds, group));
@@ -217,6 +231,7 @@ void bnf_dataset_close(bnf_dataset *ds)
 {
     if (!ds)
         return;
+    bnf_pictures_release(&ds->pictures);
     (void)bnf_h5_dataset_close(ds->images); /* nothing was written: closing cannot lose anything */
     (void)bnf_h5_file_close(ds->file);
     bnf_h5_names_destroy(&ds->names);
@@ -247,7 +262,7 @@ const int32_t *bnf_dataset_labels(const bnf_dataset *ds)
 static bnf_status check_finite(const bnf_dataset *ds, int64_t first, int64_t count, const int64_t *index,
                                const void *images)
 {
-    int64_t n = ds->info.sample_bytes / (int64_t)sizeof(float);
+    int64_t n = ds->stored_sample / (int64_t)sizeof(float);
 
     if (ds->info.dtype != BNF_F32)
         return BNF_OK;
@@ -263,20 +278,20 @@ static bnf_status check_finite(const bnf_dataset *ds, int64_t first, int64_t cou
     return BNF_OK;
 }
 
-static bnf_status read_range(const bnf_dataset *ds, int64_t first, int64_t count, void *images)
+/* The images first, ..., first + count - 1 of a decoded set as stored. */
+static bnf_status read_stored_rows(const bnf_dataset *ds, int64_t first, int64_t count, void *images)
 {
     if (ds->held) {
-        memcpy(images, (const uint8_t *)ds->held + first * ds->info.sample_bytes,
-               (size_t)(count * ds->info.sample_bytes));
+        memcpy(images, (const uint8_t *)ds->held + first * ds->stored_sample, (size_t)(count * ds->stored_sample));
         return BNF_OK;
     }
     BNF_TRY(bnf_h5_dataset_read_rows(ds->images, ds->info.dtype, first, count, images));
     return check_finite(ds, first, count, NULL, images);
 }
 
-bnf_status bnf_dataset_read(const bnf_dataset *ds, int64_t count, const int64_t *index, void *images)
+bnf_status bnf_dataset_read_stored(const bnf_dataset *ds, int64_t count, const int64_t *index, void *images)
 {
-    size_t bytes = (size_t)ds->info.sample_bytes;
+    size_t bytes = (size_t)ds->stored_sample;
 
     if (!ds->held) {
         BNF_TRY(bnf_h5_dataset_read_list(ds->images, ds->info.dtype, count, index, images));
@@ -291,14 +306,22 @@ bnf_status bnf_dataset_read(const bnf_dataset *ds, int64_t count, const int64_t 
     return BNF_OK;
 }
 
+bnf_status bnf_dataset_read(const bnf_dataset *ds, int64_t count, const int64_t *index, void *images)
+{
+    return bnf_dataset_makes(ds) ? bnf_dataset_read_made(ds, 0, count, index, images)
+                                 : bnf_dataset_read_stored(ds, count, index, images);
+}
+
 bnf_status bnf_dataset_hold(bnf_dataset *ds)
 {
     void *images = NULL;
 
+    if (ds->info.encoded)
+        return bnf_pictures_hold(&ds->pictures);
     if (ds->held)
         return BNF_OK;
-    BNF_TRY(bnf_alloc((size_t)(ds->info.count * ds->info.sample_bytes), "images of a set", &images));
-    bnf_status status = read_range(ds, 0, ds->info.count, images);
+    BNF_TRY(bnf_alloc((size_t)ds->info.stored_bytes, "images of a set", &images));
+    bnf_status status = read_stored_rows(ds, 0, ds->info.count, images);
     if (status == BNF_OK)
         ds->held = images;
     else
@@ -308,7 +331,8 @@ bnf_status bnf_dataset_hold(bnf_dataset *ds)
 
 bnf_status bnf_dataset_read_rows(const bnf_dataset *ds, int64_t first, int64_t count, void *images)
 {
-    return read_range(ds, first, count, images);
+    return bnf_dataset_makes(ds) ? bnf_dataset_read_made(ds, first, count, NULL, images)
+                                 : read_stored_rows(ds, first, count, images);
 }
 
 /* ---- Other integers ---- */
@@ -352,19 +376,35 @@ bnf_status bnf_dataset_integers(const bnf_dataset *ds, const char *name, int64_t
 
 /* ---- Checksum ---- */
 
+static bnf_status digest_pictures(const bnf_dataset *ds, int64_t lo, int64_t hi, uint64_t *sum)
+{
+    bnf_raw raw = {0};
+    bnf_status status = BNF_OK;
+
+    for (int64_t i = lo; i < hi && status == BNF_OK; i++) {
+        status = bnf_dataset_fetch(ds, 1, &i, &raw);
+        if (status == BNF_OK)
+            *sum += bnf_digest_samples(raw.bytes.data, raw.start[1], ds->labels + i, i, 1);
+    }
+    bnf_raw_release(&raw);
+    return status;
+}
+
 static bnf_status digest_range(const bnf_dataset *ds, int64_t lo, int64_t hi, uint64_t *sum)
 {
-    int64_t rows = VERIFY_BYTES / ds->info.sample_bytes > 0 ? VERIFY_BYTES / ds->info.sample_bytes : 1;
+    if (ds->info.encoded)
+        return digest_pictures(ds, lo, hi, sum);
+    int64_t bytes = ds->stored_sample, rows = VERIFY_BYTES / bytes > 0 ? VERIFY_BYTES / bytes : 1;
     void *images = NULL;
     bnf_status status = BNF_OK;
 
     rows = rows < hi - lo ? rows : hi - lo;
-    BNF_TRY(bnf_alloc((size_t)(rows * ds->info.sample_bytes), "images to verify", &images));
+    BNF_TRY(bnf_alloc((size_t)(rows * bytes), "images to verify", &images));
     for (int64_t first = lo; first < hi && status == BNF_OK; first += rows) {
         int64_t count = first + rows < hi ? rows : hi - first;
-        status = read_range(ds, first, count, images);
+        status = read_stored_rows(ds, first, count, images);
         if (status == BNF_OK)
-            *sum += bnf_digest_samples(images, ds->info.sample_bytes, ds->labels + first, first, count);
+            *sum += bnf_digest_samples(images, bytes, ds->labels + first, first, count);
     }
     bnf_free(images);
     return status;

@@ -73,6 +73,20 @@ bnf_status bnf_image_decode(const uint8_t *bytes, size_t size, const char *name,
     return image_read(bytes, size, name, &extents, image);
 }
 
+bnf_status bnf_image_decode_part(const uint8_t *bytes, size_t size, const char *name, const bnf_image_box *box,
+                                 int64_t out_h, int64_t out_w, bnf_image *image, bnf_image_part *part)
+{
+    if (size >= image_formats[0].prefix_size &&
+        memcmp(bytes, image_formats[0].prefix, image_formats[0].prefix_size) == 0)
+        return bnf_image_read_jpeg_part(bytes, size, name, box, out_h, out_w, image, part);
+    BNF_TRY(bnf_image_decode(bytes, size, name, image));
+    if (box->y + box->h > image->h || box->x + box->w > image->w)
+        return bnf_fail(BNF_ERR_FORMAT, "'%s' has %lld x %lld pixels: less than is stated", name, (long long)image->h,
+                        (long long)image->w);
+    *part = (bnf_image_part){(double)box->y, (double)box->x, (double)box->h, (double)box->w};
+    return BNF_OK;
+}
+
 static void grey_from_colour(bnf_image *image)
 {
     for (int64_t i = 0; i < image->h * image->w; i++) {

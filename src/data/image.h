@@ -16,6 +16,16 @@ typedef struct bnf_image {
     size_t capacity;
 } bnf_image;
 
+/* A part of a picture: rows [y, y + h), columns [x, x + w). */
+typedef struct bnf_image_box {
+    int64_t y, x, h, w;
+} bnf_image_box;
+
+/* The same in a scaled picture, where it may begin and end inside pixels. */
+typedef struct bnf_image_part {
+    double y, x, h, w;
+} bnf_image_part;
+
 /* Extents of a picture as its file has them. */
 typedef struct bnf_image_extents {
     int64_t h, w, c;
@@ -37,6 +47,13 @@ bnf_status bnf_image_probe(const uint8_t *bytes, size_t size, const char *name, 
  * truncation, a failed check sum, corrupt entropy-coded data. Errors as for bnf_image_probe, and BNF_ERR_MEMORY.
  * Thread-safe. */
 bnf_status bnf_image_decode(const uint8_t *bytes, size_t size, const char *name, bnf_image *image);
+
+/* Decodes as much as is needed to scale `box` (in pixels of the whole picture, inside it) to out_h x out_w. A JPEG is
+ * decoded at 8/8, 4/8, 2/8 or 1/8 of its size, the smallest at which the box still has out_h rows and out_w columns, and
+ * only around the box; at 8/8 the pixels of the box are those of bnf_image_decode, bit for bit. What lies behind the box
+ * in the file is not looked at. Other formats are decoded whole. [out] image; [out] part  where the box lies in it. */
+bnf_status bnf_image_decode_part(const uint8_t *bytes, size_t size, const char *name, const bnf_image_box *box,
+                                 int64_t out_h, int64_t out_w, bnf_image *image, bnf_image_part *part);
 
 /* Converts in place to c = 1 or 3 channels: grey is copied to each colour; colour becomes the luma of ITU-R BT.601,
  * rounded to nearest. Errors: BNF_ERR_MEMORY. */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #define DEFAULT_CHUNK_BYTES ((int64_t)64 << 10)
+#define DECODED_VERSION 1              /* of format_version: programs that know no encoded sets can read these */
 #define ROUND_BYTES ((int64_t)8 << 20) /* images that a rank decodes between two collective writes */
 
 __extension__ typedef __int128 wide; /* products of sums over all pixels */
@@ -39,20 +40,17 @@ const char *bnf_split_name(bnf_split split)
 
 /* ---- One split ---- */
 
-static void add_statistics(struct import_job *job, int64_t count)
+void bnf_import_add_pixels(const uint8_t *pixels, int64_t count, int64_t channels, int64_t *sum, int64_t *squares)
 {
-    int64_t c = job->source->c;
-    int64_t pixels = count * job->source->h * job->source->w;
-
-    for (int64_t ch = 0; ch < c; ch++) {
-        int64_t sum = 0, squares = 0;
-        for (int64_t i = 0; i < pixels; i++) {
-            int64_t v = job->images[i * c + ch];
-            sum += v;
-            squares += v * v;
+    for (int64_t ch = 0; ch < channels; ch++) {
+        int64_t s = 0, q = 0;
+        for (int64_t i = 0; i < count; i++) {
+            int64_t v = pixels[i * channels + ch];
+            s += v;
+            q += v * v;
         }
-        job->sum[ch] += sum;
-        job->squares[ch] += squares;
+        sum[ch] += s;
+        squares[ch] += q;
     }
 }
 
@@ -79,7 +77,8 @@ static bnf_status prepare_rows(struct import_job *job, bnf_split split, int64_t 
     BNF_TRY(check_labels(job, split, first, count));
     job->digest[split] += bnf_digest_samples(job->images, job->sample_bytes, job->labels, first, count);
     if (split == BNF_TRAIN)
-        add_statistics(job, count);
+        bnf_import_add_pixels(job->images, count * job->source->h * job->source->w, job->source->c, job->sum,
+                              job->squares);
     return BNF_OK;
 }
 
@@ -148,22 +147,20 @@ done:;
 
 /* ---- The whole file ---- */
 
-/* Mean and standard deviation in units of 255, from integers: neither order nor number of ranks can change them. */
-static bnf_status write_statistics(struct import_job *job)
+bnf_status bnf_import_statistics(const bnf_comm *comm, bnf_h5_file *file, int64_t pixels, int64_t channels,
+                                 int64_t *sum, int64_t *squares)
 {
-    const bnf_source *s = job->source;
-    int64_t n = s->count[BNF_TRAIN] * s->h * s->w;
-    double mean[BNF_DATA_MAX_CHANNELS], std[BNF_DATA_MAX_CHANNELS];
+    double mean[BNF_DATA_MAX_CHANNELS], std[BNF_DATA_MAX_CHANNELS], n = (double)pixels;
 
-    BNF_TRY(bnf_comm_allreduce_i64(job->comm, BNF_COMM_SUM, job->sum, s->c));
-    BNF_TRY(bnf_comm_allreduce_i64(job->comm, BNF_COMM_SUM, job->squares, s->c));
-    for (int64_t c = 0; c < s->c; c++) {
-        wide spread = (wide)n * job->squares[c] - (wide)job->sum[c] * job->sum[c];
-        mean[c] = (double)job->sum[c] / (255.0 * (double)n);
-        std[c] = sqrt((double)spread) / (255.0 * (double)n);
+    BNF_TRY(bnf_comm_allreduce_i64(comm, BNF_COMM_SUM, sum, channels));
+    BNF_TRY(bnf_comm_allreduce_i64(comm, BNF_COMM_SUM, squares, channels));
+    for (int64_t c = 0; c < channels; c++) {
+        wide spread = (wide)pixels * squares[c] - (wide)sum[c] * sum[c];
+        mean[c] = (double)sum[c] / (255.0 * n);
+        std[c] = sqrt((double)spread) / (255.0 * n);
     }
-    BNF_TRY(bnf_h5_attr_set_reals(job->file, "/", "mean", s->c, mean));
-    return bnf_h5_attr_set_reals(job->file, "/", "std", s->c, std);
+    BNF_TRY(bnf_h5_attr_set_reals(file, "/", "mean", channels, mean));
+    return bnf_h5_attr_set_reals(file, "/", "std", channels, std);
 }
 
 static bnf_status write_content(struct import_job *job)
@@ -174,8 +171,9 @@ static bnf_status write_content(struct import_job *job)
     for (int split = 0; split < BNF_SPLIT_COUNT; split++)
         if (s->count[split] > 0)
             BNF_TRY(write_split(job, (bnf_split)split));
-    BNF_TRY(write_statistics(job));
-    BNF_TRY(bnf_h5_attr_set_int(job->file, "/", "format_version", BNF_DATA_FORMAT_VERSION));
+    BNF_TRY(
+        bnf_import_statistics(job->comm, job->file, s->count[BNF_TRAIN] * s->h * s->w, s->c, job->sum, job->squares));
+    BNF_TRY(bnf_h5_attr_set_int(job->file, "/", "format_version", DECODED_VERSION));
     BNF_TRY(bnf_h5_attr_set_str(job->file, "/", "source", s->description));
     bnf_checksum_format(bnf_digest_set(job->digest, s->count, s->h, s->w, s->c), text);
     return bnf_h5_attr_set_str(job->file, "/", "checksum", text);

@@ -55,6 +55,15 @@ static bnf_status folder_read(bnf_source *source, bnf_split split, int64_t first
     return BNF_OK;
 }
 
+static bnf_status folder_fetch(bnf_source *source, bnf_split split, int64_t index, bnf_buf *bytes, const char **name,
+                               int32_t *label)
+{
+    struct folder_source *s = (struct folder_source *)source;
+    *name = s->path[split][index];
+    *label = s->label[split][index];
+    return read_file(*name, bytes);
+}
+
 static void folder_locate(const bnf_source *source, bnf_split split, int64_t index, char *text, size_t size)
 {
     snprintf(text, size, "'%s'", ((const struct folder_source *)source)->path[split][index]);
@@ -155,7 +164,7 @@ static bnf_status choose_shape(const bnf_comm *comm, struct folder_source *s, co
 
     s->base.h = o->height;
     s->base.w = o->width;
-    s->fixed_size = o->height == 0;
+    s->fixed_size = o->height == 0 && !o->encoded;
     if (s->fixed_size) {
         bnf_image_extents e = {0};
         status = probe_file(s, s->path[BNF_TRAIN][0], &e);
@@ -179,6 +188,8 @@ static bnf_status check_options(const bnf_import_folder_options *o)
     if (o->channels != 0 && o->channels != 1 && o->channels != 3)
         return bnf_fail(BNF_ERR_ARG, "%d channels: it must be 1 (grey), 3 (colour) or 0 (as the pictures are)",
                         o->channels);
+    if (o->encoded && o->height > 0)
+        return bnf_fail(BNF_ERR_ARG, "pictures that are stored as their files cannot be given a size");
     return BNF_OK;
 }
 
@@ -193,7 +204,8 @@ static bnf_status folder_open(const bnf_comm *comm, struct folder_source *s, con
     BNF_TRY(choose_shape(comm, s, o));
     s->resize = o->resize;
     status = bnf_source_describe(&s->base, "pictures of %s%s", o->train,
-                                 s->fixed_size                  ? ""
+                                 o->encoded                     ? ", as their files are"
+                                 : s->fixed_size                ? ""
                                  : o->resize == BNF_RESIZE_CROP ? ", scaled and cropped"
                                                                 : ", stretched");
     return bnf_comm_agree(comm, status);
@@ -207,6 +219,7 @@ bnf_status bnf_source_folder(const bnf_comm *comm, const bnf_import_folder_optio
     *source = NULL;
     if (status == BNF_OK) {
         s->base.read = folder_read;
+        s->base.fetch = folder_fetch;
         s->base.locate = folder_locate;
         s->base.destroy = folder_destroy;
         status = folder_open(comm, s, options);
@@ -225,5 +238,6 @@ bnf_status bnf_import_folder(const bnf_comm *comm, const bnf_import_folder_optio
 {
     bnf_source *source;
     BNF_TRY(bnf_source_folder(comm, options, &source));
-    return bnf_import_run(comm, source, output, summary);
+    return options->encoded ? bnf_import_run_encoded(comm, source, output, options->resume, options->part_rows, summary)
+                            : bnf_import_run(comm, source, output, summary);
 }

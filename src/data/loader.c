@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "comm/agree.h"
 #include "data/store.h"
+#include "data/team.h"
+#include "data/view.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -28,6 +30,12 @@ struct wanted {
     int64_t index, row;
 };
 
+/* What a thread that makes images works with. */
+struct maker {
+    bnf_maker maker;
+    uint8_t *image; /* [h, w, c] */
+};
+
 struct bnf_loader {
     const bnf_dataset *dataset;
     bnf_dataset_info info;
@@ -42,6 +50,11 @@ struct bnf_loader {
     struct wanted *wanted; /* [rows] */
     int64_t *sorted;       /* [rows] */
     uint8_t *stored;       /* [rows] images as they are in the file */
+
+    /* The same where images are made of what is stored; team NULL: they are not. */
+    bnf_team *team;
+    bnf_raw raw;
+    struct maker *makers; /* [decode_threads] */
 
     struct slot *slots; /* [slot_count]; the batch of step s is in slot s % slot_count */
     int slot_count;     /* and its delivery, if there is a store, is s % slot_count, too */
@@ -110,15 +123,51 @@ static int64_t describe_rows(bnf_loader *l, struct slot *slot, int64_t step, con
     return n;
 }
 
+/* What a row's changes are drawn by: see loader.h. */
+struct draw {
+    int64_t epoch, sample;
+};
+
+static struct draw draw_of(const bnf_loader *l, const struct slot *slot, int64_t row)
+{
+    if (bnf_sampler_by_step(l->sampler)) /* a sample may be there twice */
+        return (struct draw){slot->batch.step, l->row_lo + row};
+    return (struct draw){slot->batch.epoch, slot->index[row]};
+}
+
 static void fill_row(bnf_loader *l, struct slot *slot, int64_t row, const void *image)
 {
-    const bnf_augment *augment = &l->config.augment;
     int64_t pixels = l->info.h * l->info.w * l->info.c;
-    bnf_image_move move =
-        bnf_sampler_by_step(l->sampler)
-            ? bnf_augment_draw(augment, l->config.seed, slot->batch.step, l->row_lo + row) /* may be there twice */
-            : bnf_augment_draw(augment, l->config.seed, slot->batch.epoch, slot->index[row]);
+    struct draw d = draw_of(l, slot, row);
+    bnf_image_move move = bnf_augment_draw(&l->config.augment, l->config.seed, d.epoch, d.sample);
     bnf_transform_apply(l->transform, image, &move, slot->x + row * pixels);
+}
+
+/* Where images are made: the fetched image `item` to its row. */
+struct making {
+    bnf_loader *loader;
+    struct slot *slot;
+};
+
+static bnf_status make_row(void *self, int worker, int64_t item)
+{
+    struct making *m = self;
+    bnf_loader *l = m->loader;
+    struct maker *maker = &l->makers[worker];
+    struct wanted w = l->wanted[item];
+    const int64_t *start = l->raw.start + item;
+    const char *bytes = l->raw.bytes.data + start[0];
+    bnf_image_box box;
+
+    if (l->config.augment.resized_crop) {
+        struct draw d = draw_of(l, m->slot, w.row);
+        bnf_image_extents e = bnf_dataset_extents(l->dataset, w.index);
+        box = bnf_augment_crop(&l->config.augment, l->config.seed, d.epoch, d.sample, e.h, e.w);
+    }
+    BNF_TRY(bnf_dataset_make(l->dataset, &maker->maker, bytes, start[1] - start[0], w.index,
+                             l->config.augment.resized_crop ? &box : NULL, maker->image));
+    fill_row(l, m->slot, w.row, maker->image);
+    return BNF_OK;
 }
 
 /* Rows [0, n) from the data set, read in its order. */
@@ -129,6 +178,10 @@ static bnf_status read_rows(bnf_loader *l, struct slot *slot, int64_t n)
     sort_wanted(l->wanted, n);
     for (int64_t i = 0; i < n; i++)
         l->sorted[i] = l->wanted[i].index;
+    if (l->team) {
+        BNF_TRY(bnf_dataset_fetch(l->dataset, n, l->sorted, &l->raw));
+        return bnf_team_run(l->team, make_row, &(struct making){l, slot}, n);
+    }
     BNF_TRY(bnf_dataset_read(l->dataset, n, l->sorted, l->stored));
     for (int64_t i = 0; i < n; i++)
         fill_row(l, slot, l->wanted[i].row, l->stored + i * l->info.sample_bytes);
@@ -301,10 +354,22 @@ static bnf_status check_config(const bnf_dataset_info *info, const bnf_loader_co
     if (c->batch < 1 || c->leaves < 1 || c->batch % c->leaves != 0)
         return bnf_fail(BNF_ERR_CONFIG, "a batch of %lld samples cannot be cut into %lld equal leaves",
                         (long long)c->batch, (long long)c->leaves);
+    if (info->h < 1)
+        return bnf_fail(BNF_ERR_CONFIG,
+                        "'%s': the pictures of /%s differ in size: data.size must say which size they "
+                        "are brought to",
+                        info->path, info->name);
     if (c->augment.pad_crop < 0 || c->augment.pad_crop >= info->h || c->augment.pad_crop >= info->w)
         return bnf_fail(BNF_ERR_CONFIG,
                         "pad and crop by %lld pixels: it must be between 0 and the images' side (%lld x %lld)",
                         (long long)c->augment.pad_crop, (long long)info->h, (long long)info->w);
+    if (c->memory && info->encoded)
+        return bnf_fail(BNF_ERR_CONFIG,
+                        "data.store: memory holds decoded images, but '%s' has picture files: use data.store: file",
+                        info->path);
+    if (c->memory && c->augment.resized_crop)
+        return bnf_fail(BNF_ERR_CONFIG,
+                        "data.resized_crop does not work with data.store: memory; use data.store: file");
     BNF_ASSERT(c->leaf_lo >= 0 && c->leaf_lo <= c->leaf_hi && c->leaf_hi <= c->leaves);
     BNF_ASSERT(c->prefetch >= 0 && c->prefetch <= 1024);
     return BNF_OK;
@@ -313,7 +378,7 @@ static bnf_status check_config(const bnf_dataset_info *info, const bnf_loader_co
 bnf_status bnf_loader_sampler(const bnf_dataset *dataset, const bnf_loader_config *c, bnf_sampler **sampler)
 {
     const bnf_dataset_info *info = bnf_dataset_get_info(dataset);
-    bool small = info->count * info->sample_bytes <= BNF_LOADER_WINDOW_BYTES;
+    bool small = info->stored_bytes <= BNF_LOADER_WINDOW_BYTES;
     bnf_sampler_config s = c->sampler;
     int64_t *group = NULL;
     bnf_status status = BNF_OK;
@@ -352,6 +417,16 @@ static bnf_status make_slot(const bnf_loader *l, struct slot *slot)
     return BNF_OK;
 }
 
+static bnf_status make_team(bnf_loader *l)
+{
+    if (l->config.decode_threads < 1)
+        l->config.decode_threads = 1;
+    BNF_TRY(bnf_calloc((size_t)l->config.decode_threads, sizeof *l->makers, "work space to decode", &l->makers));
+    for (int i = 0; i < l->config.decode_threads; i++)
+        BNF_TRY(bnf_alloc((size_t)l->info.sample_bytes, "image", &l->makers[i].image));
+    return bnf_team_create(l->config.decode_threads, &l->team);
+}
+
 /* Work space for reading. */
 static bnf_status make_space(bnf_loader *l)
 {
@@ -361,7 +436,9 @@ static bnf_status make_space(bnf_loader *l)
         return BNF_OK;
     BNF_TRY(bnf_calloc(rows, sizeof *l->wanted, "samples to read", &l->wanted));
     BNF_TRY(bnf_calloc(rows, sizeof *l->sorted, "samples to read", &l->sorted));
-    return bnf_alloc(rows * (size_t)l->info.sample_bytes, "images as stored", &l->stored);
+    return bnf_dataset_makes(l->dataset)
+               ? make_team(l)
+               : bnf_alloc(rows * (size_t)l->info.sample_bytes, "images as stored", &l->stored);
 }
 
 static bnf_status make_loader(bnf_loader *l, bnf_dataset *dataset)
@@ -371,7 +448,7 @@ static bnf_status make_loader(bnf_loader *l, bnf_dataset *dataset)
 
     l->row_lo = c->leaf_lo * leaf;
     l->rows = (c->leaf_hi - c->leaf_lo) * leaf;
-    if (!c->memory && l->info.count * l->info.sample_bytes <= c->hold_bytes)
+    if (!c->memory && l->info.stored_bytes <= c->hold_bytes)
         BNF_TRY(bnf_dataset_hold(dataset));
     BNF_TRY(bnf_loader_sampler(dataset, c, &l->sampler));
     BNF_TRY(bnf_transform_create(&l->info, &c->normalise, &l->transform));
@@ -452,6 +529,13 @@ void bnf_loader_destroy(bnf_loader *l)
         bnf_free(l->slots[i].weight);
         bnf_free(l->slots[i].index);
     }
+    bnf_team_destroy(l->team);
+    for (int i = 0; l->makers && i < l->config.decode_threads; i++) {
+        bnf_maker_release(&l->makers[i].maker);
+        bnf_free(l->makers[i].image);
+    }
+    bnf_free(l->makers);
+    bnf_raw_release(&l->raw);
     bnf_store_destroy(l->store);
     bnf_free(l->slots);
     bnf_free(l->drawn);

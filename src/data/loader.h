@@ -35,6 +35,7 @@ typedef struct bnf_loader_config {
     bnf_normalise normalise;
     int prefetch;       /* batches read ahead by a thread; 0: read when asked, without a thread */
     int64_t hold_bytes; /* sets up to this size are read into memory once, by every rank; not with `memory` */
+    int decode_threads; /* that make images where that takes more than copying (data/view.h); 0: one. Changes no bit */
     bool memory;        /* hold the set in the memory of all ranks of `comm` together */
     const bnf_comm *comm;
 } bnf_loader_config;

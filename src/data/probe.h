@@ -14,6 +14,18 @@ typedef struct bnf_read_probe {
  * or one epoch. Not collective. `dataset` is opened for this alone. Errors: those of the loader. */
 bnf_status bnf_dataset_probe(bnf_dataset *dataset, uint64_t seed, double seconds, bnf_read_probe *probe);
 
+typedef struct bnf_decode_probe {
+    int64_t images;
+    /* Processor time of one thread for all of them: to read them, to bring random crops to an input, and for the decoder
+     * alone, which is what the second could be at best without scaling while decoding. */
+    double read_seconds, make_seconds, decode_seconds;
+} bnf_decode_probe;
+
+/* Takes random pictures of an encoded set for about `seconds`: reads each, makes a random resized crop (by the default
+ * ranges) of the set's size (bnf_dataset_set_size) and decodes it whole. Not collective. Errors: those of reading. */
+bnf_status bnf_dataset_probe_decoding(const bnf_dataset *dataset, uint64_t seed, double seconds,
+                                      bnf_decode_probe *probe);
+
 /* Bytes that are fetched from the file for one image of a shuffled batch, by the way the images are stored: the whole
  * chunk where it is unpacked or goes through the cache of chunks, else the image. stored: bytes that all images take in
  * the file. */

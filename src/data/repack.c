@@ -292,6 +292,10 @@ static bnf_status prepare(struct repack *r, bnf_h5_names *names)
     if (snprintf(r->temporary, sizeof r->temporary, "%s.tmp", r->out) >= (int)sizeof r->temporary)
         return bnf_fail(BNF_ERR_ARG, "the path '%s' is too long", r->out);
     BNF_TRY(bnf_dataset_open(r->in, BNF_TRAIN, &r->set[BNF_TRAIN]));
+    if (bnf_dataset_get_info(r->set[BNF_TRAIN])->encoded)
+        return bnf_fail(BNF_ERR_UNSUPPORTED,
+                        "'%s' holds picture files, which are packed already and have no chunks: nothing to repack",
+                        r->in);
     BNF_TRY(bnf_dataset_has(r->in, BNF_TEST, &test));
     if (test)
         BNF_TRY(bnf_dataset_open(r->in, BNF_TEST, &r->set[BNF_TEST]));

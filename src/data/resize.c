@@ -15,14 +15,17 @@ struct axis {
     int32_t *weight;
 };
 
-/* The part [origin, origin + length) of the source axis that is mapped to the target axis. */
+/* The part [origin, origin + length) of the source axis that is mapped to the target axis, and the source pixels
+ * [lo, hi) that the filter may see. */
 struct span {
     double origin, length;
+    int64_t lo, hi;
 };
 
-static int64_t axis_taps(struct span from, int64_t in, int64_t out)
+static int64_t axis_taps(struct span from, int64_t out)
 {
     double scale = from.length / (double)out;
+    int64_t in = from.hi - from.lo;
     int64_t taps = 2 * (int64_t)ceil(scale > 1.0 ? scale : 1.0) + 1;
     return taps < in ? taps : in;
 }
@@ -45,7 +48,7 @@ static void quantise_weights(const double *w, int64_t taps, int32_t *q)
     q[largest] += (1 << WEIGHT_BITS) - sum;
 }
 
-static void axis_fill(struct span from, int64_t in, struct axis *axis, int32_t *first, double *scratch)
+static void axis_fill(struct span from, struct axis *axis, int32_t *first, double *scratch)
 {
     double scale = from.length / (double)axis->out;
     double support = scale > 1.0 ? scale : 1.0;
@@ -53,7 +56,7 @@ static void axis_fill(struct span from, int64_t in, struct axis *axis, int32_t *
     for (int64_t i = 0; i < axis->out; i++) {
         double centre = from.origin + ((double)i + 0.5) * scale;
         int64_t start = (int64_t)floor(centre - support);
-        start = start < 0 ? 0 : start > in - axis->taps ? in - axis->taps : start;
+        start = start < from.lo ? from.lo : start > from.hi - axis->taps ? from.hi - axis->taps : start;
         first[i] = (int32_t)start;
         for (int64_t k = 0; k < axis->taps; k++) {
             double distance = fabs((double)(start + k) + 0.5 - centre) / support;
@@ -111,22 +114,15 @@ static void crop_spans(int64_t h, int64_t w, int64_t out_h, int64_t out_w, struc
         part_h = (double)(w * out_h) / (double)out_w;
     else
         part_w = (double)(h * out_w) / (double)out_h;
-    *y = (struct span){((double)h - part_h) / 2.0, part_h};
-    *x = (struct span){((double)w - part_w) / 2.0, part_w};
+    *y = (struct span){((double)h - part_h) / 2.0, part_h, 0, h};
+    *x = (struct span){((double)w - part_w) / 2.0, part_w, 0, w};
 }
 
-bnf_status bnf_image_resize(bnf_resizer *resizer, const bnf_image *src, bnf_resize_mode mode, int64_t out_h,
-                            int64_t out_w, uint8_t *dst)
+static bnf_status resize_spans(bnf_resizer *resizer, const bnf_image *src, struct span sy, struct span sx,
+                               int64_t out_h, int64_t out_w, uint8_t *dst)
 {
-    struct span sy = {0.0, (double)src->h}, sx = {0.0, (double)src->w};
-    if (mode == BNF_RESIZE_CROP)
-        crop_spans(src->h, src->w, out_h, out_w, &sy, &sx);
-    if (src->h == out_h && src->w == out_w) {
-        memcpy(dst, src->pixels, (size_t)(out_h * out_w * src->c));
-        return BNF_OK;
-    }
-    struct axis y = {.out = out_h, .taps = axis_taps(sy, src->h, out_h)};
-    struct axis x = {.out = out_w, .taps = axis_taps(sx, src->w, out_w)};
+    struct axis y = {.out = out_h, .taps = axis_taps(sy, out_h)};
+    struct axis x = {.out = out_w, .taps = axis_taps(sx, out_w)};
     int64_t longest = x.taps > y.taps ? x.taps : y.taps;
     size_t doubles = (size_t)longest * sizeof(double); /* scratch first: it needs the stricter alignment */
     size_t ints = (size_t)(out_w * (x.taps + 1) + out_h * (y.taps + 1)) * sizeof(int32_t);
@@ -138,11 +134,44 @@ bnf_status bnf_image_resize(bnf_resizer *resizer, const bnf_image *src, bnf_resi
     int32_t *first_x = (int32_t *)(scratch + longest), *first_y = first_x + out_w;
     x.weight = first_y + out_h;
     y.weight = x.weight + out_w * x.taps;
-    axis_fill(sx, src->w, &x, first_x, scratch);
-    axis_fill(sy, src->h, &y, first_y, scratch);
-    for (int64_t r = 0; r < src->h; r++)
+    axis_fill(sx, &x, first_x, scratch);
+    axis_fill(sy, &y, first_y, scratch);
+    for (int64_t r = sy.lo; r < sy.hi; r++)
         scale_row(&x, src->pixels + r * src->w * src->c, src->c, resizer->rows + r * out_w * src->c);
     scale_columns(&y, resizer->rows, out_w * src->c, dst);
+    return BNF_OK;
+}
+
+bnf_status bnf_image_resize(bnf_resizer *resizer, const bnf_image *src, bnf_resize_mode mode, int64_t out_h,
+                            int64_t out_w, uint8_t *dst)
+{
+    struct span sy = {0.0, (double)src->h, 0, src->h}, sx = {0.0, (double)src->w, 0, src->w};
+    if (mode == BNF_RESIZE_CROP)
+        crop_spans(src->h, src->w, out_h, out_w, &sy, &sx);
+    if (src->h == out_h && src->w == out_w) {
+        memcpy(dst, src->pixels, (size_t)(out_h * out_w * src->c));
+        return BNF_OK;
+    }
+    return resize_spans(resizer, src, sy, sx, out_h, out_w, dst);
+}
+
+static struct span part_span(double origin, double length, int64_t in)
+{
+    int64_t hi = (int64_t)ceil(origin + length);
+    return (struct span){origin, length, (int64_t)origin, hi < in ? hi : in};
+}
+
+bnf_status bnf_image_resize_part(bnf_resizer *resizer, const bnf_image *src, const bnf_image_part *part, int64_t out_h,
+                                 int64_t out_w, uint8_t *dst)
+{
+    struct span sy = part_span(part->y, part->h, src->h), sx = part_span(part->x, part->w, src->w);
+    bool whole = part->y == (double)sy.lo && part->x == (double)sx.lo;
+    size_t row = (size_t)(out_w * src->c);
+
+    if (!whole || part->h != (double)out_h || part->w != (double)out_w)
+        return resize_spans(resizer, src, sy, sx, out_h, out_w, dst);
+    for (int64_t y = 0; y < out_h; y++)
+        memcpy(dst + (size_t)y * row, src->pixels + ((sy.lo + y) * src->w + sx.lo) * src->c, row);
     return BNF_OK;
 }
 

@@ -22,4 +22,9 @@ void bnf_resizer_release(bnf_resizer *resizer);
 bnf_status bnf_image_resize(bnf_resizer *resizer, const bnf_image *src, bnf_resize_mode mode, int64_t out_h,
                             int64_t out_w, uint8_t *dst);
 
+/* The same for a part of src, inside it. The filter sees the pixels that the part touches and no others. A part of
+ * whole pixels and of the size that is wanted is copied. */
+bnf_status bnf_image_resize_part(bnf_resizer *resizer, const bnf_image *src, const bnf_image_part *part, int64_t out_h,
+                                 int64_t out_w, uint8_t *dst);
+
 #endif

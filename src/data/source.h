@@ -6,6 +6,9 @@
 #ifndef BNF_DATA_SOURCE_H
 #define BNF_DATA_SOURCE_H
 
+#include "base/str.h"
+#include "h5/file.h"
+
 #include <banff/data.h>
 
 typedef struct bnf_source bnf_source;
@@ -15,6 +18,10 @@ struct bnf_source {
      * ascending ranges, split by split. Not collective. Labels are checked by the caller. */
     bnf_status (*read)(bnf_source *source, bnf_split split, int64_t first, int64_t count, uint8_t *images,
                        int32_t *labels);
+
+    /* The file of one sample: its name, and its bytes replace what `bytes` held. NULL: the source has no file for each. */
+    bnf_status (*fetch)(bnf_source *source, bnf_split split, int64_t index, bnf_buf *bytes, const char **name,
+                        int32_t *label);
 
     /* Text that locates a sample for a message, e.g. "'t10k-labels', item 12". Writes at most `size` bytes. */
     void (*locate)(const bnf_source *source, bnf_split split, int64_t index, char *text, size_t size);
@@ -50,5 +57,19 @@ bnf_status bnf_source_shapes(const bnf_comm *comm, const bnf_synth_shapes_option
  * Importing. */
 bnf_status bnf_import_run(const bnf_comm *comm, bnf_source *source, const bnf_import_output *output,
                           bnf_import_summary *summary);
+
+/* The same for an encoded set (docs/data.md), from a source that can fetch files. Decodes each once to check it. Parts
+ * that are done stay in the folder PATH.parts after a failure or an interruption, and `resume` goes on from them.
+ *   part_rows  samples of a part; 0: 256 */
+bnf_status bnf_import_run_encoded(const bnf_comm *comm, bnf_source *source, const bnf_import_output *output,
+                                  bool resume, int64_t part_rows, bnf_import_summary *summary);
+
+/* Adds pixels[count, channels] to their sums and sums of squares by channel. */
+void bnf_import_add_pixels(const uint8_t *pixels, int64_t count, int64_t channels, int64_t *sum, int64_t *squares);
+
+/* Writes mean and standard deviation in units of 255, from integers: neither order nor number of ranks can change them.
+ * Adds `sum` and `squares` up over the ranks; `pixels` are those of all. Collective. */
+bnf_status bnf_import_statistics(const bnf_comm *comm, bnf_h5_file *file, int64_t pixels, int64_t channels,
+                                 int64_t *sum, int64_t *squares);
 
 #endif

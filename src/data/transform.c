@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/philox.h"
 
+#include <math.h>
 #include <string.h>
 
 struct bnf_transform {
@@ -28,6 +29,39 @@ bnf_image_move bnf_augment_draw(const bnf_augment *augment, uint64_t seed, int64
         move.dx = (int64_t)bnf_philox_below(key, (uint32_t)epoch, (uint64_t)index, 17, side) - augment->pad_crop;
     }
     return move;
+}
+
+bnf_image_box bnf_augment_crop(const bnf_augment *augment, uint64_t seed, int64_t epoch, int64_t index, int64_t h,
+                               int64_t w)
+{
+    enum { TRIES = 10, FIRST = 64, BLOCKS = 64 }; /* of the counter: clear of those of bnf_augment_draw */
+    const double *area = augment->crop_scale, *ratio = augment->crop_ratio;
+    bnf_philox_key key = bnf_philox_key_make(seed, BNF_STREAM_AUGMENT);
+    uint32_t step = (uint32_t)epoch;
+    double lo = log(ratio[0]), hi = log(ratio[1]);
+
+    for (uint32_t t = 0; t < TRIES; t++) {
+        uint32_t block = FIRST + t * BLOCKS;
+        bnf_philox_block b = bnf_philox(key, bnf_philox_counter(step, (uint64_t)index, block));
+        double pixels = (double)(h * w) * (area[0] + (area[1] - area[0]) * bnf_philox_unit_f64(b.v[0], b.v[1]));
+        double aspect = exp(lo + (hi - lo) * bnf_philox_unit_f64(b.v[2], b.v[3]));
+        bnf_image_box box = {.h = lrint(sqrt(pixels / aspect)), .w = lrint(sqrt(pixels * aspect))};
+        if (box.h < 1 || box.h > h || box.w < 1 || box.w > w)
+            continue;
+        box.y = bnf_philox_below(key, step, (uint64_t)index, block + 1, (uint32_t)(h - box.h + 1));
+        box.x = bnf_philox_below(key, step, (uint64_t)index, block + 17, (uint32_t)(w - box.w + 1));
+        return box;
+    }
+    bnf_image_box box = {.h = h, .w = w};
+    if ((double)w < ratio[0] * (double)h)
+        box.h = lrint((double)w / ratio[0]);
+    else if ((double)w > ratio[1] * (double)h)
+        box.w = lrint((double)h * ratio[1]);
+    box.h = box.h < 1 ? 1 : box.h > h ? h : box.h;
+    box.w = box.w < 1 ? 1 : box.w > w ? w : box.w;
+    box.y = (h - box.h) / 2;
+    box.x = (w - box.w) / 2;
+    return box;
 }
 
 /* ---- Normalisation ---- */

@@ -2,6 +2,8 @@
 #ifndef BNF_DATA_TRANSFORM_H
 #define BNF_DATA_TRANSFORM_H
 
+#include "data/image.h"
+
 #include <banff/data.h>
 
 /* What "unit" means below: a u8 image's values divided by 255, an f32 image's values as they are. */
@@ -19,8 +21,10 @@ typedef struct bnf_normalise {
 
 /* Random changes of training images. All zeros: none. */
 typedef struct bnf_augment {
-    bool flip;        /* mirror left and right with probability 1/2 */
-    int64_t pad_crop; /* pixels: shift by -pad_crop..pad_crop in y and x; what moves in is black (0 as stored) */
+    bool flip;         /* mirror left and right with probability 1/2 */
+    int64_t pad_crop;  /* pixels: shift by -pad_crop..pad_crop in y and x; what moves in is black (0 as stored) */
+    bool resized_crop; /* scale a random part of the picture, by the two ranges, to the input's size */
+    double crop_scale[2], crop_ratio[2]; /* of the picture's area; columns / rows */
 } bnf_augment;
 
 /* How to move one image. */
@@ -31,6 +35,12 @@ typedef struct bnf_image_move {
 
 /* The draw for one sample: a pure function of (seed, epoch, index of the sample in its set). */
 bnf_image_move bnf_augment_draw(const bnf_augment *augment, uint64_t seed, int64_t epoch, int64_t index);
+
+/* The part of a picture of h x w pixels that resized_crop scales, as PyTorch's RandomResizedCrop draws it: area uniform
+ * in crop_scale, log of the ratio uniform, place uniform among those inside; after ten draws that do not fit the centred
+ * part of the nearest ratio. A pure function of its arguments. */
+bnf_image_box bnf_augment_crop(const bnf_augment *augment, uint64_t seed, int64_t epoch, int64_t index, int64_t h,
+                               int64_t w);
 
 typedef struct bnf_transform bnf_transform;
 

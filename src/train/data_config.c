@@ -56,6 +56,19 @@ static const bnf_cfg_key data_keys[] = {
      "cluster: so many neighbours in the file belong together", .min = 0, .max = 1e12},
     {"draw_clusters", BNF_CFG_INT, offsetof(bnf_data_settings, draw_clusters), "0",
      "cluster: clusters of a step; 0: so many that they hold batch samples on average", .min = 0, .max = 1e9},
+    {"size", BNF_CFG_INT, offsetof(bnf_data_settings, size), "0",
+     "side of the square input that images are brought to; 0: as stored. Needed where pictures differ in size",
+     .min = 0, .max = 4096},
+    {"resized_crop", BNF_CFG_BOOL, offsetof(bnf_data_settings, resized_crop), "false",
+     "augmentation: a random part of the picture is scaled to size (else training sees what evaluation sees)"},
+    {"crop_scale", BNF_CFG_REAL_LIST, offsetof(bnf_data_settings, crop_scale), "[0.08, 1]",
+     "resized_crop: the part's share of the area, least and most", .min = 1e-6, .max = 1},
+    {"crop_ratio", BNF_CFG_REAL_LIST, offsetof(bnf_data_settings, crop_ratio), "[0.75, 1.3333]",
+     "resized_crop: the part's width / height, least and most", .min = 1e-3, .max = 1e3},
+    {"eval_crop", BNF_CFG_REAL, offsetof(bnf_data_settings, eval_crop), "0.875",
+     "with size: evaluation sees the centred square of this part of the shorter side", .min = 0.01, .max = 1},
+    {"decode_threads", BNF_CFG_INT, offsetof(bnf_data_settings, decode_threads), "0",
+     "threads of a rank that decode and scale pictures; 0: as many as compute", .min = 0, .max = 256, .free = true},
     {"flip", BNF_CFG_BOOL, offsetof(bnf_data_settings, flip), "false", "augmentation: mirror left and right at random"},
     {"pad_crop", BNF_CFG_INT, offsetof(bnf_data_settings, pad_crop), "0", "augmentation: shift by up to so many pixels",
      .min = 0, .max = 1024},
@@ -75,6 +88,35 @@ static bool varies(const bnf_data_settings *d)
            d->sampler == BNF_SAMPLER_CLUSTER;
 }
 
+static bool is_range(bnf_cfg_reals r)
+{
+    return r.count == 2 && r.value[0] <= r.value[1];
+}
+
+static bnf_status check_crop(const bnf_data_settings *d)
+{
+    if (!is_range(d->crop_scale) || !is_range(d->crop_ratio))
+        return bnf_fail(BNF_ERR_CONFIG, "data.%s must be a list of two numbers, the least and the most",
+                        is_range(d->crop_scale) ? "crop_ratio" : "crop_scale");
+    if (d->resized_crop && d->size == 0)
+        return bnf_fail(BNF_ERR_CONFIG, "data.resized_crop needs data.size, the side that crops are scaled to");
+    if (d->size > 0 && d->store == BNF_DATA_MEMORY && d->resized_crop)
+        return bnf_fail(BNF_ERR_CONFIG,
+                        "data.resized_crop does not work with data.store: memory; use data.store: file");
+    return BNF_OK;
+}
+
+bnf_status bnf_data_open(const bnf_data_settings *d, bnf_split split, bnf_dataset **dataset)
+{
+    BNF_TRY(bnf_dataset_open(d->file, split, dataset));
+    bnf_status status = bnf_dataset_set_size(*dataset, d->size, d->eval_crop);
+    if (status == BNF_OK)
+        return BNF_OK;
+    bnf_dataset_close(*dataset);
+    *dataset = NULL;
+    return status;
+}
+
 bnf_status bnf_data_check(const bnf_data_settings *d)
 {
     if (d->batch % d->leaves)
@@ -86,6 +128,7 @@ bnf_status bnf_data_check(const bnf_data_settings *d)
     if (d->capacity > 0 && !varies(d))
         return bnf_fail(BNF_ERR_CONFIG, "data.capacity: all batches of the sampler %s have room for data.batch",
                         sampler_names[d->sampler]);
+    BNF_TRY(check_crop(d));
     if (d->clusters[0] && d->sampler != BNF_SAMPLER_CLUSTER)
         return bnf_fail(BNF_ERR_CONFIG, "data.clusters is given, but means nothing to the sampler %s",
                         sampler_names[d->sampler]);
@@ -106,7 +149,12 @@ bnf_loader_config bnf_data_loader_config(const bnf_data_settings *d, uint64_t se
                                .prefetch = (int)d->prefetch,
                                .hold_bytes = BNF_LOADER_HOLD_DEFAULT,
                                .normalise = {(bnf_normalise_mode)d->normalise, d->scale, d->shift},
-                               .augment = {d->flip, d->pad_crop},
+                               .augment = {.flip = d->flip,
+                                           .pad_crop = d->pad_crop,
+                                           .resized_crop = d->resized_crop,
+                                           .crop_scale = {d->crop_scale.value[0], d->crop_scale.value[1]},
+                                           .crop_ratio = {d->crop_ratio.value[0], d->crop_ratio.value[1]}},
+                               .decode_threads = (int)d->decode_threads,
                                .memory = d->store == BNF_DATA_MEMORY,
                                .groups = strata                       ? d->strata
                                          : clusters && d->clusters[0] ? d->clusters

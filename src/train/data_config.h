@@ -14,6 +14,11 @@ typedef struct bnf_data_settings {
     double scale, shift;
     bool shuffle, drop_tail, flip;
     int64_t pad_crop, prefetch, window;
+    int64_t size; /* side of the network's input; 0: as stored */
+    bool resized_crop;
+    bnf_cfg_reals crop_scale, crop_ratio;
+    double eval_crop;
+    int64_t decode_threads;
     int store;        /* bnf_data_store */
     int sampler;      /* bnf_sampler_kind */
     int64_t capacity; /* rows of the global batch; 0: as the sampler needs */
@@ -29,6 +34,10 @@ bnf_cfg_section bnf_data_section(bnf_data_settings *settings);
 
 /* What can be said without looking at the data. Errors: BNF_ERR_CONFIG. */
 bnf_status bnf_data_check(const bnf_data_settings *settings);
+
+/* Opens a split of data.file, with images of data.size. Not collective. [out] dataset owned. Errors: those of
+ * bnf_dataset_open and bnf_dataset_set_size. */
+bnf_status bnf_data_open(const bnf_data_settings *settings, bnf_split split, bnf_dataset **dataset);
 
 /* Everything of a loader's configuration that the section says, for training. Arrays are borrowed from `settings`. */
 bnf_loader_config bnf_data_loader_config(const bnf_data_settings *settings, uint64_t seed);

@@ -162,6 +162,8 @@ bnf_status bnf_job_loader(const bnf_job *job, const bnf_comm *comm, bnf_dataset 
         c.groups = NULL;
         c.augment = (bnf_augment){0};
     }
+    if (c.decode_threads == 0)
+        c.decode_threads = bnf_job_threads(job, comm);
     c.batch = batch;
     c.leaves = leaves;
     c.leaf_lo = lo;

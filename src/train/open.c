@@ -30,10 +30,10 @@ static bnf_status split_path(bnf_run *run, const char *path)
 static bnf_status open_data(bnf_run *run)
 {
     const char *file = run->job->data.file;
-    BNF_TRY(bnf_dataset_open(file, BNF_TRAIN, &run->train));
+    BNF_TRY(bnf_data_open(&run->job->data, BNF_TRAIN, &run->train));
     bool has;
     BNF_TRY(bnf_dataset_has(file, BNF_TEST, &has));
-    return has ? bnf_dataset_open(file, BNF_TEST, &run->test) : BNF_OK;
+    return has ? bnf_data_open(&run->job->data, BNF_TEST, &run->test) : BNF_OK;
 }
 
 static bnf_status fill(bnf_run *run, const bnf_recipe *const *recipes, const char *path, const char *const *overrides,

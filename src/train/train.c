@@ -59,9 +59,9 @@ static bnf_status open_data(trainer *t)
 {
     const char *file = t->job->data.file;
     bool has;
-    BNF_TRY(bnf_dataset_open(file, BNF_TRAIN, &t->train));
+    BNF_TRY(bnf_data_open(&t->job->data, BNF_TRAIN, &t->train));
     BNF_TRY(bnf_dataset_has(file, BNF_TEST, &has));
-    return has ? bnf_dataset_open(file, BNF_TEST, &t->test) : BNF_OK;
+    return has ? bnf_data_open(&t->job->data, BNF_TEST, &t->test) : BNF_OK;
 }
 
 static bnf_status build(trainer *t)
