@@ -182,7 +182,7 @@ static bnf_status read_guarded(struct jpeg_reader *r, const char *name, bnf_imag
 static bnf_status read_part_guarded(struct jpeg_reader *r, const char *name, int64_t out_h, int64_t out_w)
 {
     const bnf_image_box *box = r->box;
-    bnf_image_extents e;
+    bnf_image_extents e = {0};
     unsigned scale = 1;
 
     BNF_TRY(read_header(r, name, &e));
