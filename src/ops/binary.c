@@ -36,15 +36,25 @@ static bnf_bcast binary_loops(const bnf_op_inst *inst)
 
 /* --- binary ------------------------------------------------------------------------------------------------------- */
 
+/* bf16 values and an f32 parameter or statistic: the result is bf16. */
+static bool is_mixed(const bnf_op_inst *inst)
+{
+    return inst->in[0].dtype == BNF_BF16 && inst->in[1].dtype == BNF_F32;
+}
+
 static bnf_status binary_infer(bnf_op_inst *inst)
 {
     static const char *const names[] = {"add", "sub", "mul", "div", "maximum"};
     const bnf_binary_attr *a = inst->attr;
     if (a->kind < 0 || a->kind >= BNF_BINARY_COUNT)
         return bnf_op_fail(inst, "unknown kind %d", (int)a->kind);
-    BNF_TRY(bnf_infer_reals(inst, 2));
+    bool vector = is_mixed(inst) && a->kind != BNF_BINARY_MAX;
+    if (!vector)
+        BNF_TRY(bnf_infer_reals(inst, 2));
     if (bnf_desc_broadcast(&inst->in[0], &inst->in[1], &inst->out[0]) != BNF_OK)
         return bnf_fail_context(BNF_ERR_ARG, "%s: %s", inst->op->name, names[a->kind]);
+    if (vector && !bnf_desc_same_shape(&inst->out[0], &inst->in[0]))
+        return bnf_op_fail(inst, "beside bf16, an f32 array must be the second and broadcast to the first");
     return BNF_OK;
 }
 
@@ -107,7 +117,8 @@ static void binary_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *i
     if (bnf_needs_grad(b, in[0]))
         din[0] = bnf_sum_to(b, binary_grad_x(b, kind, in, dout[0]), &inst->in[0]);
     if (bnf_needs_grad(b, in[1]))
-        din[1] = bnf_sum_to(b, binary_grad_y(b, kind, in, out[0], dout[0]), &inst->in[1]);
+        din[1] =
+            bnf_sum_to(b, bnf_cast(b, binary_grad_y(b, kind, in, out[0], dout[0]), inst->in[1].dtype), &inst->in[1]);
 }
 
 static const bnf_kernel binary_kernels[] = {{"ref", NULL, binary_run, NULL}, {0}};
@@ -120,7 +131,7 @@ const bnf_op bnf_op_binary = {.name = "binary",
                               .vjp = binary_vjp,
                               .kernels = binary_kernels,
                               .inplace = 3,
-                              .flags = BNF_OP_BY_ELEMENT};
+                              .flags = BNF_OP_BY_ELEMENT | BNF_OP_BY_ROW};
 
 bnf_val bnf_add(bnf_builder *b, bnf_val x, bnf_val y)
 {

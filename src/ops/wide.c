@@ -36,10 +36,14 @@ static const bnf_desc *array_of(const bnf_op_inst *inst, int i)
     return i < inst->n_in ? &inst->in[i] : &inst->out[i - inst->n_in];
 }
 
-/* An input that every piece reads as a whole. */
+/* An input that every piece reads as a whole: a parameter or statistic, or another vector beside bf16 rows. */
 static bool is_shared(const bnf_op_inst *inst, uint32_t flag, int i)
 {
-    return flag & (BNF_OP_BY_ROW | BNF_OP_BY_SAMPLE) && i < inst->n_in && inst->op->f32_in >> i & 1;
+    if (i >= inst->n_in)
+        return false;
+    if (flag == BNF_OP_BY_ROW && i > 0 && inst->in[i].dtype == BNF_F32 && bnf_desc_rows(&inst->in[i]) == 1)
+        return true;
+    return flag & (BNF_OP_BY_ROW | BNF_OP_BY_SAMPLE) && inst->op->f32_in >> i & 1;
 }
 
 /* Pieces that the array has under a flag. */

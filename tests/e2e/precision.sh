@@ -78,6 +78,21 @@ succeed "bf16, recompute" run bf16 1 2 "${few[@]}" --set run.recompute=elementwi
 same "recompute: elementwise"
 succeed "bf16, cut" run bf16 2 1 "${few[@]}" --set dist.progress=poll --set dist.cuts=2
 same "cut twice"
+checks "bf16: a 1-Lipschitz residual network, and one whose images shrink to a point"
+for network in "resnet20 spectral 0.25" "resnet18 none 0.125"; do
+    read -r name constraint width <<<"$network"
+    sed '/^  constraint/,$d' "$work/config.yaml" >"$work/$name.yaml"
+    printf '  {constraint: %s, network: %s, width: %s}\nloss: {kind: cross_entropy}\n' "$constraint" "$name" "$width" \
+        >>"$work/$name.yaml"
+    expect=
+    for layout in 1x1 3x1; do
+        rm -rf "$work/run"
+        succeed "bf16, $name, $layout" launch "${layout%x*}" "${layout#*x}" train "$work/$name.yaml" \
+            --set run.folder="$work/run" --set train.precision=bf16 --set train.steps=4
+        got=$(weights "$work/run")
+        [ "${expect:=$got}" = "$got" ] || wrong "bf16, $name, $layout: weights $got, expected $expect"
+    done
+done
 checks "f32: other weights"
 succeed "f32" run f32 1 2 "${few[@]}"
 [ "$bf16" != "$(weights "$work/run")" ] || wrong "bf16 and f32 give the same weights"

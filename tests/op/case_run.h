@@ -26,9 +26,9 @@ void bnf_case_fill(const bnf_op *op, const bnf_op_case *c, bnf_case_values *in);
 void bnf_case_round(const bnf_op_case *c, bnf_case_values *in);
 void bnf_case_values_free(bnf_case_values *values);
 
-/* Runs `kernel` three times (unless mode.once), two of them at once as threads 0 and 1, and asserts (cmocka) that all
- * give the same bits, write all of their outputs and nothing beside them, and leave inputs alone. out->v[i] are the
- * outputs. Returns false if the kernel refuses the use. */
+/* Runs `kernel` three times (unless mode.once), each with other bytes in its scratch memory and two of them at once as
+ * threads 0 and 1, and asserts (cmocka) that all give the same bits, write all of their outputs and nothing beside
+ * them, and leave inputs alone. out->v[i] are the outputs. Returns false if the kernel refuses the use. */
 bool bnf_case_run(const bnf_op_inst *inst, const bnf_kernel *kernel, bnf_case_mode mode, const bnf_case_values *in,
                   bnf_case_values *out);
 

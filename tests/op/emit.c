@@ -10,6 +10,7 @@
 #include "op/immediate.h"
 #include "ops/attr.h"
 
+#include "base/bf16.h"
 #include "base/mem.h"
 #include "base/philox.h"
 
@@ -343,15 +344,51 @@ static void test_errors_stick(void **state)
     bnf_error_clear();
 }
 
+/* bf16 rows and an f32 vector: each result is rounded once, the vector's gradient is an f32 sum. */
+static void test_bf16_and_vector(void **state)
+{
+    enum { ROWS = 301, COLS = 16 };
+    static bnf_val (*const emit[4])(bnf_builder *, bnf_val, bnf_val) = {bnf_add, bnf_sub, bnf_mul, bnf_div};
+    static uint16_t x[ROWS * COLS], ones[ROWS * COLS];
+    float v[COLS];
+    (void)state;
+    for (int i = 0; i < ROWS * COLS; i++) {
+        x[i] = bnf_bf16_of(sinf((float)i));
+        ones[i] = bnf_bf16_of(1);
+    }
+    for (int i = 0; i < COLS; i++)
+        v[i] = 1.5f + cosf((float)i);
+    bnf_desc rows = bnf_desc_2d(BNF_BF16, ROWS, COLS);
+    bnf_val a = bnf_immediate_value(im, &rows, x, true), w = value(1, (int64_t[]){COLS}, v);
+    for (int k = 0; k < 4; k++) {
+        bnf_val y = emit[k](b, a, w);
+        assert_true(bnf_val_ok(y) && bnf_desc_equal(bnf_val_desc(b, y), &rows));
+        const uint16_t *got = bnf_immediate_data(im, y);
+        for (int i = 0; i < ROWS * COLS; i++) {
+            float p = bnf_bf16_wide(x[i]), q = v[i % COLS];
+            assert_int_equal(got[i], bnf_bf16_of(k == 0 ? p + q : k == 1 ? p - q : k == 2 ? p * q : p / q));
+        }
+    }
+    bnf_val y = bnf_add(b, a, w), dy = bnf_immediate_value(im, &rows, ones, false), in[2] = {a, w}, din[2];
+    const bnf_op_inst *inst = bnf_immediate_inst(im, y);
+    inst->op->vjp(b, inst, in, &y, &dy, din);
+    assert_int_equal(bnf_val_desc(b, din[0])->dtype, BNF_BF16);
+    assert_shape(din[1], 1, (int64_t[]){COLS});
+    assert_true(first(din[1]) == ROWS); /* bf16 has no 301 */
+    assert_false(bnf_val_ok(bnf_add(b, w, a)));
+    assert_non_null(strstr(bnf_error_message(), "one real type"));
+    bnf_error_clear();
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_unary),         CASE(test_extremes),      CASE(test_binary),       CASE(test_nan),
-        CASE(test_shapes),        CASE(test_labels),        CASE(test_batch),        CASE(test_normalize),
-        CASE(test_dropout),       CASE(test_stop_gradient), CASE(test_errors_stick), CASE(test_dropout_words),
-        CASE(test_simd_extremes), CASE(test_simd_accuracy),
+        CASE(test_unary),         CASE(test_extremes),      CASE(test_binary),          CASE(test_nan),
+        CASE(test_shapes),        CASE(test_labels),        CASE(test_batch),           CASE(test_normalize),
+        CASE(test_dropout),       CASE(test_stop_gradient), CASE(test_errors_stick),    CASE(test_dropout_words),
+        CASE(test_simd_extremes), CASE(test_simd_accuracy), CASE(test_bf16_and_vector),
     };
     return cmocka_run_group_tests_name("emit functions", tests, NULL, NULL);
 }

@@ -160,7 +160,8 @@ static void test_mixtures(void **unused)
     refused(&bnf_op_dense, NULL, half, half, "input 1 must be f32 beside bf16");
     refused(&bnf_op_dense, NULL, full, half, "one real type");
     refused(&bnf_op_dense_bwd_weights, &(bnf_dense_bwd_attr){0}, half, full, "one real type");
-    refused(&bnf_op_binary, add, half, full, "one real type");
+    refused(&bnf_op_binary, add, full, half, "one real type");
+    refused(&bnf_op_binary, add, bnf_desc_2d(BNF_BF16, 1, 4), full, "must be the second");
     refused(&bnf_op_batch_sum, NULL, half, (bnf_desc){0}, "cast before");
 }
 
@@ -180,13 +181,75 @@ static void test_choice(void **unused)
     }
 }
 
+/* A packed weight is a function of the weight, padding included: nothing stays of what the buffer held before. */
+static void packs_all(const bnf_op_inst *inst)
+{
+    bnf_kernel_plan k = {.kernel = inst->op->bf16_kernels};
+    if (k.kernel->create(inst, &k) != BNF_OK) {
+        bnf_error_clear();
+        return;
+    }
+    if (k.in_pack[1]) {
+        const bnf_pack *p = k.in_pack[1];
+        unsigned char *a, *b;
+        float *plain;
+        assert_int_equal(bnf_alloc(p->bytes, "packed", &a), BNF_OK);
+        assert_int_equal(bnf_alloc(p->bytes, "packed", &b), BNF_OK);
+        assert_int_equal(bnf_alloc(bnf_desc_bytes(&inst->in[1]), "plain", &plain), BNF_OK);
+        for (int64_t i = 0; i < bnf_desc_count(&inst->in[1]); i++)
+            plain[i] = sinf((float)i);
+        memset(a, 0xFF, p->bytes);
+        memset(b, 0, p->bytes);
+        p->pack(p, plain, a);
+        p->pack(p, plain, b);
+        char shape[96];
+        if (memcmp(a, b, p->bytes) != 0)
+            fail_msg("%s, %s: not all bytes are packed", inst->op->name,
+                     bnf_desc_format(&inst->in[1], shape, sizeof shape));
+        bnf_free(a);
+        bnf_free(b);
+        bnf_free(plain);
+    }
+    k.kernel->destroy(&k);
+}
+
+static void test_padding(void **unused)
+{
+    (void)unused;
+    static const int64_t channels[] = {1, 3, 8, 12, 16, 24, 32, 40};
+    for (int i = 0; i < 8; i++)
+        for (int o = 0; o < 8; o++)
+            for (int kernel = 1; kernel <= 3; kernel += 2)
+                for (int stride = 1; stride <= 2; stride++) {
+                    bnf_conv2d_attr a = {.stride = {stride, stride}, .dilation = {1, 1}, .groups = 1};
+                    bnf_op_inst inst = {.op = &bnf_op_conv2d,
+                                        .attr = &a,
+                                        .n_in = 2,
+                                        .n_out = 1,
+                                        .in = {bnf_desc_4d(BNF_BF16, 2, 5, 5, channels[i]),
+                                               bnf_desc_4d(BNF_F32, channels[o], channels[i], kernel, kernel)},
+                                        .in_is_param = {false, true},
+                                        .threads = 1};
+                    assert_int_equal(inst.op->infer(&inst), BNF_OK);
+                    packs_all(&inst);
+                    bnf_conv2d_bwd_attr ba = {.conv = a, .image = {5, 5}, .kernel = {kernel, kernel}};
+                    bnf_op_inst back = {.op = &bnf_op_conv2d_bwd_data,
+                                        .attr = &ba,
+                                        .n_in = 2,
+                                        .n_out = 1,
+                                        .in = {inst.out[0], inst.in[1]},
+                                        .in_is_param = {false, true},
+                                        .threads = 1};
+                    assert_int_equal(back.op->infer(&back), BNF_OK);
+                    packs_all(&back);
+                }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_weights_round),
-        cmocka_unit_test(test_gradients_are_f32),
-        cmocka_unit_test(test_mixtures),
-        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_weights_round), cmocka_unit_test(test_gradients_are_f32), cmocka_unit_test(test_mixtures),
+        cmocka_unit_test(test_choice),        cmocka_unit_test(test_padding),
     };
     return cmocka_run_group_tests_name("bf16", tests, NULL, NULL);
 }

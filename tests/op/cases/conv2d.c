@@ -30,6 +30,8 @@
     S("padding beyond kernel", true, 1, 4, 3, 2, 3, 2, 2, 1, 1, 3, 2, 2, 3, 1, 1, 1, 1)           \
     S("stride 2x1", true, 2, 5, 6, 3, 4, 3, 3, 2, 1, 1, 1, 1, 1, 1, 1, 1, 0)                      \
     S("stride 3x2", true, 2, 8, 7, 2, 5, 2, 3, 3, 2, 0, 1, 1, 0, 1, 1, 1, 1)                      \
+    S("narrower than the stride", false, 2, 3, 1, 8, 16, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1)      \
+    S("narrower than the stride 3", false, 2, 1, 2, 3, 8, 5, 5, 3, 3, 2, 2, 2, 2, 1, 1, 1, 0)     \
     S("stride beyond kernel", true, 1, 7, 7, 3, 3, 1, 2, 3, 3, 0, 0, 0, 0, 1, 1, 1, 1)            \
     S("4x1 kernel", true, 2, 6, 3, 3, 4, 4, 1, 1, 1, 2, 0, 1, 0, 1, 1, 1, 0)                      \
     S("dilation", true, 1, 7, 8, 2, 3, 3, 2, 1, 1, 2, 1, 2, 1, 2, 3, 1, 1)                        \

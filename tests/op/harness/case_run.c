@@ -15,7 +15,8 @@
 #include <string.h>
 
 enum { GUARD = 64, THREADS = 2 };
-static const unsigned char guard_byte = 0xA5, unset_byte = 0xFF; /* reals of 0xFF bytes are NaN */
+static const unsigned char guard_byte = 0xA5, unset_byte = 0xFF;        /* reals of 0xFF bytes are NaN */
+static const unsigned char scratch_byte[1 + THREADS] = {0xFF, 0, 0x41}; /* what run t finds in its scratch memory */
 
 /* --- inputs ------------------------------------------------------------------------------------------------------- */
 
@@ -324,8 +325,10 @@ bool bnf_case_run(const bnf_op_inst *inst, const bnf_kernel *kernel, bnf_case_mo
     if (s != BNF_OK)
         fail_msg("%s: create of kernel %s: %s", inst->op->name, kernel->name, bnf_error_message());
     const int runs = mode.once ? 1 : 1 + THREADS;
-    for (int t = 0; t < runs; t++)
+    for (int t = 0; t < runs; t++) {
         buffers_open(&use, &k, mode.inplace, in, &b[t]);
+        memset(b[t].scratch, scratch_byte[t], b[t].scratch_bytes);
+    }
     run_threads(&use, &k, runs, b);
     for (int t = 1; t < runs; t++)
         check_buffers(&use, &k, &b[0], &b[t]);

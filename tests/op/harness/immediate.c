@@ -50,22 +50,12 @@ static bnf_status add_value(bnf_immediate *im, const bnf_desc *desc, bool needs_
     return BNF_OK;
 }
 
-static const bnf_kernel *reference(const bnf_op *op)
-{
-    const bnf_kernel *k = op->kernels;
-    BNF_ASSERT(k && k->name);
-    while (k[1].name)
-        k++;
-    return k;
-}
-
 static bnf_status run_reference(const bnf_immediate *im, const bnf_op_inst *inst, const void *const *in,
                                 void *const *out)
 {
-    bnf_kernel_plan plan = {.kernel = reference(inst->op)};
+    bnf_kernel_plan plan;
     void *scratch = NULL;
-    if (plan.kernel->create)
-        BNF_TRY(plan.kernel->create(inst, &plan));
+    BNF_TRY(bnf_op_choose(inst, true, &plan));
     bnf_status s = bnf_alloc(plan.scratch_bytes, "scratch", &scratch);
     if (s == BNF_OK)
         plan.kernel->run(inst, &plan, &im->ctx, in, out, scratch);
