@@ -30,10 +30,16 @@ typedef struct bnf_update_rule {
     void *self;
     int n_states; /* arrays of the parameter's size, start as zeros */
     const char *(*state_name)(void *self, int i);
-    /* value -= step; grad_scale is the clipping factor; `step` counts from 0. Element by element: any part of the
-     * arrays may be passed alone. */
+    /* NULL unless the step of an element depends on norms of the whole parameter. Before the update and with its
+     * arguments: [out] sums[2] over n elements of the raw weight. Called with all elements, or of a parameter that all
+     * ranks own together block by block (of 4096 elements), and the blocks' sums are added in their order. Changes
+     * nothing else. */
+    void (*measure)(void *self, int param, const float *value, const float *grad, float *const *state, int64_t n,
+                    double grad_scale, int64_t step, double sums[2]);
+    /* value -= step; grad_scale is the clipping factor; `step` counts from 0; sums[2] of the whole parameter, NULL
+     * without `measure`. Element by element: any part of the arrays may be passed alone. */
     void (*update)(void *self, int param, float *value, const float *grad, float *const *state, int64_t n,
-                   double grad_scale, int64_t step);
+                   double grad_scale, int64_t step, const double *sums);
     double (*sumsq)(const float *x, int64_t n);     /* in a fixed order */
     double (*clip)(void *self, double total_sumsq); /* factor for all gradients */
 } bnf_update_rule;

@@ -15,27 +15,36 @@ extern "C" {
 
 /* ---- update rules ---------------------------------------------------------------------------------------------- */
 
-typedef enum bnf_optim_kind { BNF_OPTIM_SGD = 0, BNF_OPTIM_ADAM, BNF_OPTIM_ADAMW, BNF_OPTIM_KIND_COUNT } bnf_optim_kind;
+typedef enum bnf_optim_kind {
+    BNF_OPTIM_SGD = 0,
+    BNF_OPTIM_ADAM,
+    BNF_OPTIM_ADAMW,
+    BNF_OPTIM_LARS,
+    BNF_OPTIM_LAMB,
+    BNF_OPTIM_KIND_COUNT
+} bnf_optim_kind;
 
 #define BNF_OPTIM_MAX_STATE 2 /* no rule keeps more arrays per parameter */
 
 /* A rule and its constants. bnf_optim_rule_default fills in those that are in common use. */
 typedef struct bnf_optim_rule {
     bnf_optim_kind kind;
-    double momentum; /* sgd: in [0, 1); 0 keeps no state */
+    double momentum; /* sgd, lars: in [0, 1); 0 in sgd keeps no state */
     bool nesterov;   /* sgd: needs momentum > 0 */
-    double beta1;    /* adam, adamw: decay of the mean of the gradient, in [0, 1) */
-    double beta2;    /* adam, adamw: decay of the mean of its square, in [0, 1) */
-    double eps;      /* adam, adamw: added to the root of the corrected second moment, > 0 */
+    double beta1;    /* adam, adamw, lamb: decay of the mean of the gradient, in [0, 1) */
+    double beta2;    /* adam, adamw, lamb: decay of the mean of its square, in [0, 1) */
+    double eps;      /* adam, adamw, lamb: added to the root of the corrected second moment, > 0; lars: to the norm of
+                        the gradient, 0 is legal */
+    double trust;    /* lars: the trust coefficient, > 0 */
 } bnf_optim_rule;
 
-/* sgd: momentum 0; adam and adamw: beta 0.9 and 0.999, eps 1e-8. */
+/* sgd: momentum 0; lars: momentum 0.9, trust 0.001; all others: beta 0.9 and 0.999; eps 1e-8. */
 bnf_optim_rule bnf_optim_rule_default(bnf_optim_kind kind);
 
 /* Ok, or BNF_ERR_ARG with a message that names the constant outside its range. */
 bnf_status bnf_optim_rule_check(const bnf_optim_rule *rule);
 
-/* "sgd", "adam", "adamw". */
+/* "sgd", "adam", "adamw", "lars", "lamb". */
 const char *bnf_optim_kind_name(bnf_optim_kind kind);
 
 /* [out] kind of that name. Errors: BNF_ERR_ARG with a message that lists the names. */
@@ -51,7 +60,11 @@ const char *bnf_optim_state_name(const bnf_optim_rule *rule, int i);
  *   adam   g += weight_decay * value;  m += (1 - beta1)(g - m);  v = beta2 v + (1 - beta2) g^2;
  *          value -= lr / (1 - beta1^step) * m / (sqrt(v) / sqrt(1 - beta2^step) + eps)
  *   adamw  value *= 1 - lr * weight_decay;  then as adam without the decay in g (Loshchilov and Hutter 2019, alg. 2)
- * These are the forms that PyTorch documents (sgd: dampening 0).
+ *   lars   g += weight_decay * value;  b = momentum * b + lr * g;  value -= b
+ *   lamb   m, v as in adam;  u = m / (1 - beta1^step) / (sqrt(v) / sqrt(1 - beta2^step) + eps) + weight_decay * value;
+ *          value -= lr * u
+ * The first three are the forms that PyTorch documents (sgd: dampening 0). lars (You, Gitman and Ginsburg 2017, alg. 1)
+ * and lamb (You et al. 2020, alg. 2) expect lr times bnf_optim_ratio.
  *   value[n]     [in,out]
  *   grad[n]      [in] may not overlap value
  *   state[i][n]  [in,out] i < bnf_optim_state_count(rule), zeros before the first step; NULL if the count is 0
@@ -62,6 +75,24 @@ const char *bnf_optim_state_name(const bnf_optim_rule *rule, int i);
  * split of the array into ranges gives the same bits. Thread-safe on disjoint ranges. */
 void bnf_optim_update(const bnf_optim_rule *rule, float *value, const float *grad, float *const *state, int64_t n,
                       double lr, double weight_decay, double grad_scale, int64_t step);
+
+/* Whether the rule scales its rate by norms of whole tensors: lars and lamb. */
+bool bnf_optim_measures(const bnf_optim_rule *rule);
+
+#define BNF_OPTIM_BLOCK 4096
+
+/* For a rule that measures, before the update and with its arguments: [out] sums[2], sums of squares in f64
+ *   lars   of value and of grad_scale * grad            lamb   of value and of u
+ * over blocks of BNF_OPTIM_BLOCK elements, added in their order; so the sums of single blocks, added in order to zeros,
+ * give the same bits. Thread-safe, changes nothing else. */
+void bnf_optim_measure(const bnf_optim_rule *rule, const float *value, const float *grad, float *const *state,
+                       int64_t n, double weight_decay, double grad_scale, int64_t step, double sums[2]);
+
+/* The factor of the learning rate of a tensor with these sums; 1 if one of them is 0 (a tensor of zeros shall be able
+ * to move):
+ *   lars   trust * |value| / (|grad| + weight_decay * |value| + eps)
+ *   lamb   min(|value|, 10) / |u|: the paper's phi, with 0 and 10 as its bounds */
+double bnf_optim_ratio(const bnf_optim_rule *rule, double weight_decay, const double sums[2]);
 
 /* ---- schedules ------------------------------------------------------------------------------------------------- */
 

@@ -23,7 +23,7 @@ struct bnf_shared {
     float *reduced;        /* own slice of the gradient, more than one rank */
     const float *grad;     /* of the effective, then of the raw value */
     float *raw_grad;       /* with a reparametrisation */
-    double *sums;          /* [blocks] */
+    double *sums;          /* [2][blocks] */
     bnf_reparam reparam;   /* self NULL: none */
     double *reparam_state; /* [reparam.state_count] */
     double sumsq;
@@ -55,7 +55,7 @@ static bnf_status allocate(bnf_shared *s)
     s->slice = s->offset[s->rank + 1] - s->offset[s->rank];
     s->raw = value(s) + s->offset[s->rank];
     size_t bytes = (size_t)s->bytes[s->rank];
-    BNF_TRY(bnf_alloc((size_t)s->blocks * sizeof(double), "sums of squares", &s->sums));
+    BNF_TRY(bnf_alloc((size_t)s->blocks * 2 * sizeof(double), "sums of squares", &s->sums));
     for (int k = 0; k < s->rule.n_states; k++)
         BNF_TRY(bnf_calloc((size_t)s->slice, sizeof(float), "optimiser state", &s->state[k]));
     if (s->ranks > 1)
@@ -183,8 +183,34 @@ double bnf_shared_sumsq(const bnf_shared *s)
     return s->sumsq;
 }
 
-void bnf_shared_update(bnf_shared *s, double grad_scale, int64_t step)
+/* The rule's sums over all slices, block after block, the same on every rank. */
+static bnf_status measure(bnf_shared *s, double grad_scale, int64_t step, double sums[2])
 {
+    int64_t first = s->offset[s->rank] / BNF_SHARED_BLOCK, mine = (s->slice + BNF_SHARED_BLOCK - 1) / BNF_SHARED_BLOCK;
+    memset(s->sums, 0, (size_t)s->blocks * 2 * sizeof *s->sums);
+#pragma omp parallel for num_threads(s->threads) schedule(static)
+    for (int64_t b = 0; b < mine; b++) {
+        int64_t at = b * BNF_SHARED_BLOCK, n = s->slice - at < BNF_SHARED_BLOCK ? s->slice - at : BNF_SHARED_BLOCK;
+        float *state[MAX_STATES] = {0};
+        for (int k = 0; k < s->rule.n_states; k++)
+            state[k] = s->state[k] + at;
+        s->rule.measure(s->rule.self, s->param, s->raw + at, s->grad + at, state, n, grad_scale, step,
+                        s->sums + 2 * (first + b));
+    }
+    BNF_TRY(bnf_comm_allreduce_f64(s->comm, BNF_COMM_SUM, s->sums, 2 * s->blocks)); /* as in sum_squares: exact */
+    sums[0] = sums[1] = 0;
+    for (int64_t b = 0; b < s->blocks; b++) {
+        sums[0] += s->sums[2 * b];
+        sums[1] += s->sums[2 * b + 1];
+    }
+    return BNF_OK;
+}
+
+bnf_status bnf_shared_update(bnf_shared *s, double grad_scale, int64_t step)
+{
+    double sums[2];
+    if (s->rule.measure)
+        BNF_TRY(measure(s, grad_scale, step, sums));
     int64_t length = (s->slice / s->threads + 16) / 16 * 16; /* each element comes out alike in any part */
 #pragma omp parallel for num_threads(s->threads) schedule(static)
     for (int t = 0; t < s->threads; t++) {
@@ -193,8 +219,10 @@ void bnf_shared_update(bnf_shared *s, double grad_scale, int64_t step)
         for (int k = 0; k < s->rule.n_states; k++)
             state[k] = s->state[k] + lo;
         if (lo < hi)
-            s->rule.update(s->rule.self, s->param, s->raw + lo, s->grad + lo, state, hi - lo, grad_scale, step);
+            s->rule.update(s->rule.self, s->param, s->raw + lo, s->grad + lo, state, hi - lo, grad_scale, step,
+                           s->rule.measure ? sums : NULL);
     }
+    return BNF_OK;
 }
 
 int64_t bnf_shared_reparam_count(const bnf_shared *s)

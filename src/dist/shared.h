@@ -37,8 +37,8 @@ void bnf_shared_arrived(bnf_shared *shared, const float *grad);
 bnf_status bnf_shared_gradient(bnf_shared *shared);
 double bnf_shared_sumsq(const bnf_shared *shared);
 
-/* The rule on the own slice. Local. */
-void bnf_shared_update(bnf_shared *shared, double grad_scale, int64_t step);
+/* The rule on the own slice. Local unless the rule measures. */
+bnf_status bnf_shared_update(bnf_shared *shared, double grad_scale, int64_t step);
 
 /* As those of the updater: array 0 is the raw value, then the rule's states, then the reparametrisation's state of
  * bnf_shared_reparam_count elements, which is whole on every rank. put is local. */

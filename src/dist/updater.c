@@ -486,7 +486,11 @@ static bnf_status total_sumsq(bnf_updater *u, double *total)
 static bnf_status update(bnf_updater *u, int i)
 {
     owned *o = &u->mine[i];
-    u->rule.update(u->rule.self, i, o->raw, o->grad, o->state, elements(u, i), u->scale, u->step);
+    int64_t n = elements(u, i);
+    double sums[2];
+    if (u->rule.measure)
+        u->rule.measure(u->rule.self, i, o->raw, o->grad, o->state, n, u->scale, u->step, sums);
+    u->rule.update(u->rule.self, i, o->raw, o->grad, o->state, n, u->scale, u->step, u->rule.measure ? sums : NULL);
     bnf_status s = effective(u, i);
     if (u->ranks > 1)
         memcpy(u->wire + u->wire_at[i], bnf_params_value(u->params, i), (size_t)elements(u, i) * sizeof(float));
@@ -512,7 +516,7 @@ static bnf_status update_shared(bnf_updater *u)
 {
     for (int i = 0; i < u->n; i++)
         if (u->shared[i])
-            bnf_shared_update(u->shared[i], u->scale, u->step);
+            BNF_TRY(bnf_shared_update(u->shared[i], u->scale, u->step));
     return shared_effective(u);
 }
 

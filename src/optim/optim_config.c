@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 /* In the order of bnf_optim_kind and bnf_schedule_kind. */
-static const char *const rule_choices[BNF_OPTIM_KIND_COUNT + 1] = {"sgd", "adam", "adamw", NULL};
+static const char *const rule_choices[BNF_OPTIM_KIND_COUNT + 1] = {"sgd", "adam", "adamw", "lars", "lamb", NULL};
 static const char *const schedule_choices[BNF_SCHEDULE_KIND_COUNT + 1] = {"constant", "step", "cosine", "polynomial",
                                                                           NULL};
 
@@ -22,13 +22,18 @@ static const bnf_cfg_key group_keys[] = {
 static const bnf_cfg_key optim_keys[] = {
     {"rule", BNF_CFG_ENUM, AT(rule), "adam", "update rule", .choices = rule_choices},
     {"lr", BNF_CFG_REAL, AT(lr), "0.001", "learning rate after the warm-up", .max = 1e6},
-    {"weight_decay", BNF_CFG_REAL, AT(weight_decay), "0", "added to the gradient (adamw: applied to the weight)",
+    {"weight_decay", BNF_CFG_REAL, AT(weight_decay), "0",
+     "added to the gradient (adamw, lamb: applied to the weight); lars and lamb scale the rates of what decays only",
      .max = 1e6},
-    {"momentum", BNF_CFG_REAL, AT(momentum), "0", "sgd: momentum, below 1", .max = 1},
+    {"momentum", BNF_CFG_REAL, AT(momentum), "0", "sgd, lars: momentum, below 1", .max = 1},
     {"nesterov", BNF_CFG_BOOL, AT(nesterov), "false", "sgd: Nesterov's form of the momentum", .choices = NULL},
-    {"beta1", BNF_CFG_REAL, AT(beta1), "0.9", "adam, adamw: decay of the gradient's mean, below 1", .max = 1},
-    {"beta2", BNF_CFG_REAL, AT(beta2), "0.999", "adam, adamw: decay of the squared gradient's mean, below 1", .max = 1},
-    {"eps", BNF_CFG_REAL, AT(eps), "1e-8", "adam, adamw: added to the root of the second moment", .max = 1e6},
+    {"beta1", BNF_CFG_REAL, AT(beta1), "0.9", "adam, adamw, lamb: decay of the gradient's mean, below 1", .max = 1},
+    {"beta2", BNF_CFG_REAL, AT(beta2), "0.999", "adam, adamw, lamb: decay of the squared gradient's mean, below 1",
+     .max = 1},
+    {"eps", BNF_CFG_REAL, AT(eps), "1e-8",
+     "adam, adamw, lamb: added to the root of the second moment; lars: to the norm of the gradient", .max = 1e6},
+    {"trust", BNF_CFG_REAL, AT(trust), "0.001",
+     "lars: the rate of a weight is lr times trust times its norm over that of its gradient", .max = 1e6},
     {"clip_norm", BNF_CFG_REAL, AT(clip_norm), "0", "largest norm of all gradients together; 0: no clipping",
      .max = 1e30},
     {"schedule", BNF_CFG_ENUM, AT(schedule), "constant", "how the learning rate changes", .choices = schedule_choices},
@@ -78,7 +83,8 @@ bnf_status bnf_optim_config_settings(const bnf_optim_config *config, bnf_optim_s
                                      .nesterov = config->nesterov,
                                      .beta1 = config->beta1,
                                      .beta2 = config->beta2,
-                                     .eps = config->eps},
+                                     .eps = config->eps,
+                                     .trust = config->trust},
                             .schedule = schedule_of(config),
                             .weight_decay = config->weight_decay,
                             .clip_norm = config->clip_norm,

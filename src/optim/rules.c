@@ -94,9 +94,11 @@ static void update_adamw(const bnf_optim_rule *rule, const bnf_optim_step *at, i
 }
 
 static const bnf_optim_rule_info rule_table[BNF_OPTIM_KIND_COUNT] = {
-    [BNF_OPTIM_SGD] = {"sgd", 1, {"momentum", NULL}, update_sgd},
-    [BNF_OPTIM_ADAM] = {"adam", 2, {"moment1", "moment2"}, update_adam},
-    [BNF_OPTIM_ADAMW] = {"adamw", 2, {"moment1", "moment2"}, update_adamw},
+    [BNF_OPTIM_SGD] = {"sgd", 1, {"momentum", NULL}, update_sgd, NULL, NULL},
+    [BNF_OPTIM_ADAM] = {"adam", 2, {"moment1", "moment2"}, update_adam, NULL, NULL},
+    [BNF_OPTIM_ADAMW] = {"adamw", 2, {"moment1", "moment2"}, update_adamw, NULL, NULL},
+    [BNF_OPTIM_LARS] = {"lars", 1, {"momentum", NULL}, bnf_optim_lars, bnf_optim_lars_sums, bnf_optim_lars_ratio},
+    [BNF_OPTIM_LAMB] = {"lamb", 2, {"moment1", "moment2"}, bnf_optim_lamb, bnf_optim_lamb_sums, bnf_optim_lamb_ratio},
 };
 
 const bnf_optim_rule_info *bnf_optim_rule_info_get(bnf_optim_kind kind)
@@ -108,16 +110,31 @@ const bnf_optim_rule_info *bnf_optim_rule_info_get(bnf_optim_kind kind)
 bnf_optim_rule bnf_optim_rule_default(bnf_optim_kind kind)
 {
     BNF_ASSERT((unsigned)kind < BNF_OPTIM_KIND_COUNT);
-    return (bnf_optim_rule){.kind = kind, .momentum = 0.0, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8};
+    const double momentum = kind == BNF_OPTIM_LARS ? 0.9 : 0.0;
+    return (bnf_optim_rule){
+        .kind = kind, .momentum = momentum, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .trust = 0.001};
+}
+
+static bnf_status check_lars(const bnf_optim_rule *rule)
+{
+    if (rule->nesterov)
+        return bnf_fail(BNF_ERR_ARG, "optim.nesterov is for sgd; lars has none");
+    if (!(rule->trust > 0.0) || !isfinite(rule->trust))
+        return bnf_fail(BNF_ERR_ARG, "optim.trust is %g, must be positive", rule->trust);
+    if (!(rule->eps >= 0.0) || !isfinite(rule->eps))
+        return bnf_fail(BNF_ERR_ARG, "optim.eps is %g, must be finite and not negative", rule->eps);
+    return BNF_OK;
 }
 
 bnf_status bnf_optim_rule_check(const bnf_optim_rule *rule)
 {
     if ((unsigned)rule->kind >= BNF_OPTIM_KIND_COUNT)
         return bnf_fail(BNF_ERR_ARG, "optim.rule: there is no rule number %d", (int)rule->kind);
-    if (rule->kind == BNF_OPTIM_SGD) {
+    if (rule->kind == BNF_OPTIM_SGD || rule->kind == BNF_OPTIM_LARS) {
         if (!(rule->momentum >= 0.0 && rule->momentum < 1.0))
             return bnf_fail(BNF_ERR_ARG, "optim.momentum is %g, must be in [0, 1)", rule->momentum);
+        if (rule->kind == BNF_OPTIM_LARS)
+            return check_lars(rule);
         if (rule->nesterov && rule->momentum == 0.0)
             return bnf_fail(BNF_ERR_ARG, "optim.nesterov needs optim.momentum > 0");
         return BNF_OK;
@@ -144,7 +161,7 @@ bnf_status bnf_optim_kind_parse(const char *name, bnf_optim_kind *kind)
             return BNF_OK;
         }
     }
-    return bnf_fail(BNF_ERR_ARG, "optim.rule: there is no '%s'; the rules are sgd, adam, adamw", name);
+    return bnf_fail(BNF_ERR_ARG, "optim.rule: there is no '%s'; the rules are sgd, adam, adamw, lars, lamb", name);
 }
 
 int bnf_optim_state_count(const bnf_optim_rule *rule)
@@ -166,4 +183,33 @@ void bnf_optim_update(const bnf_optim_rule *rule, float *value, const float *gra
     BNF_ASSERT(n >= 0 && step >= 1);
     const bnf_optim_step at = {.lr = lr, .weight_decay = weight_decay, .grad_scale = grad_scale, .step = step};
     bnf_optim_rule_info_get(rule->kind)->update(rule, &at, n, grad, state, value);
+}
+
+bool bnf_optim_measures(const bnf_optim_rule *rule)
+{
+    return bnf_optim_rule_info_get(rule->kind)->sums != NULL;
+}
+
+void bnf_optim_measure(const bnf_optim_rule *rule, const float *value, const float *grad, float *const *state,
+                       int64_t n, double weight_decay, double grad_scale, int64_t step, double sums[2])
+{
+    BNF_ASSERT(bnf_optim_measures(rule) && n >= 0 && step >= 1);
+    const bnf_optim_step at = {.weight_decay = weight_decay, .grad_scale = grad_scale, .step = step};
+    const int states = bnf_optim_state_count(rule);
+    sums[0] = sums[1] = 0.0;
+    for (int64_t i = 0; i < n; i += BNF_OPTIM_BLOCK) {
+        float *part[BNF_OPTIM_MAX_STATE] = {0};
+        double block[2];
+        for (int s = 0; s < states; s++)
+            part[s] = state[s] + i;
+        bnf_optim_rule_info_get(rule->kind)
+            ->sums(rule, &at, n - i < BNF_OPTIM_BLOCK ? n - i : BNF_OPTIM_BLOCK, grad + i, part, value + i, block);
+        sums[0] += block[0];
+        sums[1] += block[1];
+    }
+}
+
+double bnf_optim_ratio(const bnf_optim_rule *rule, double weight_decay, const double sums[2])
+{
+    return bnf_optim_rule_info_get(rule->kind)->ratio(rule, weight_decay, sums);
 }

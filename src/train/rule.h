@@ -9,6 +9,7 @@ typedef struct bnf_rule {
     bnf_update_rule rule; /* rule.self is this struct, which must not move */
     bnf_optim_settings settings;
     bnf_param_setting *params; /* [count] */
+    bool *scaled;              /* [count] by norms, if the rule does that: what decays */
     int64_t per_epoch, total;
 } bnf_rule;
 

@@ -56,6 +56,36 @@ static void test_steps_equal_a_serial_run(void **unused)
         }
 }
 
+/* Rates that follow norms of whole weights, of one owner or of all ranks together. */
+static void test_norms_equal_a_serial_run(void **unused)
+{
+    (void)unused;
+    static const bnf_optim_kind kinds[] = {BNF_OPTIM_LARS, BNF_OPTIM_LAMB};
+    for (int k = 0; k < 4; k++) {
+        training serial = {.shared_above = k / 2 ? 100 : 0}, t = serial;
+        training *both[] = {&serial, &t};
+        begin(&serial, NULL, 1, 0);
+        begin(&t, world, 2, 0);
+        for (int i = 0; i < 2; i++) {
+            both[i]->optim.rule = kinds[k % 2];
+            both[i]->optim.momentum = 0.9;
+            both[i]->optim.trust = 0.1;
+            both[i]->optim.weight_decay = 0.01;
+            bnf_rule_release(&both[i]->rule);
+            OK(bnf_rule_create(&both[i]->optim, both[i]->params, 10, 10, &both[i]->rule));
+            OK(bnf_updater_create(both[i]->comm, both[i]->params, both[i]->owner, &both[i]->rule.rule, i + 1,
+                                  &both[i]->updater));
+        }
+        for (int step = 0; step < 4; step++) {
+            bnf_update_stats a = one_step(&t, step), b = one_step(&serial, step);
+            assert_true(a.finite && a.grad_norm == b.grad_norm);
+            assert_same_values(&t, &serial, "after a step by norms");
+        }
+        end(&t);
+        end(&serial);
+    }
+}
+
 /* --- state out and in --------------------------------------------------------------------------------------------- */
 
 /* All arrays of all parameters one behind the other, on every rank. The caller frees. */
@@ -301,11 +331,11 @@ int main(void)
     rank = bnf_comm_rank(world);
     size = bnf_comm_size(world);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_owners_are_balanced),      cmocka_unit_test(test_steps_equal_a_serial_run),
-        cmocka_unit_test(test_state_goes_out_and_in),    cmocka_unit_test(test_nonfinite_changes_nothing),
-        cmocka_unit_test(test_steps_allocate_nothing),   cmocka_unit_test(test_every_allocation_may_fail),
-        cmocka_unit_test(test_more_ranks_than_leaves),   cmocka_unit_test(test_eager_failure_is_everybodys),
-        cmocka_unit_test(test_damaged_state_is_refused),
+        cmocka_unit_test(test_owners_are_balanced),         cmocka_unit_test(test_steps_equal_a_serial_run),
+        cmocka_unit_test(test_norms_equal_a_serial_run),    cmocka_unit_test(test_state_goes_out_and_in),
+        cmocka_unit_test(test_nonfinite_changes_nothing),   cmocka_unit_test(test_steps_allocate_nothing),
+        cmocka_unit_test(test_every_allocation_may_fail),   cmocka_unit_test(test_more_ranks_than_leaves),
+        cmocka_unit_test(test_eager_failure_is_everybodys), cmocka_unit_test(test_damaged_state_is_refused),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     if (failures)

@@ -108,6 +108,120 @@ static void test_adamw(void **unused)
     check_against_reference(&rule, 5e-3, 0.01, 2.0);
 }
 
+/* One step of a rule that measures, in f64 from the papers' formulas: norms by plain sums, moments corrected. */
+static void trust_step(const bnf_optim_rule *rule, reference *r, int n, const float *grad, double lr, double decay,
+                       double scale, int step, bool scaled)
+{
+    double weight = 0, other = 0, u[N];
+    for (int i = 0; i < n; i++) {
+        const double g = scale * (double)grad[i];
+        weight += r->value[i] * r->value[i];
+        if (rule->kind == BNF_OPTIM_LARS) {
+            other += g * g;
+            continue;
+        }
+        r->a[i] = rule->beta1 * r->a[i] + (1.0 - rule->beta1) * g;
+        r->b[i] = rule->beta2 * r->b[i] + (1.0 - rule->beta2) * g * g;
+        const double mhat = r->a[i] / (1.0 - pow(rule->beta1, step)), vhat = r->b[i] / (1.0 - pow(rule->beta2, step));
+        u[i] = mhat / (sqrt(vhat) + rule->eps) + decay * r->value[i];
+        other += u[i] * u[i];
+    }
+    weight = sqrt(weight);
+    other = sqrt(other);
+    double ratio = 1;
+    if (scaled && weight > 0 && other > 0)
+        ratio = rule->kind == BNF_OPTIM_LARS ? rule->trust * weight / (other + decay * weight + rule->eps)
+                                             : fmin(weight, 10) / other;
+    for (int i = 0; i < n; i++) {
+        if (rule->kind == BNF_OPTIM_LARS)
+            u[i] = r->a[i] = rule->momentum * r->a[i] + lr * ratio * (scale * (double)grad[i] + decay * r->value[i]);
+        r->value[i] -= rule->kind == BNF_OPTIM_LARS ? u[i] : lr * ratio * u[i];
+    }
+}
+
+/* size: of the weights, so that their norm is small, or above the bound of lamb's phi, or 0. */
+static void check_trust(const bnf_optim_rule *rule, double size, double lr, double decay, bool scaled)
+{
+    uint64_t seed = 7;
+    reference r = {0};
+    float value[N], grad[N], s0[N] = {0}, s1[N] = {0};
+    float *const state[2] = {s0, s1};
+    double moved = 0.0, sums[2];
+    assert_int_equal(bnf_optim_rule_check(rule), BNF_OK);
+    assert_true(bnf_optim_measures(rule));
+    for (int i = 0; i < N; i++)
+        r.value[i] = value[i] = (float)(size * next_number(&seed));
+    for (int step = 1; step <= STEPS; step++) {
+        for (int i = 0; i < N; i++)
+            grad[i] = (float)(next_number(&seed) * pow(10.0, i % 7 - 4));
+        bnf_optim_measure(rule, value, grad, state, N, decay, 0.5, step, sums);
+        double rate = scaled ? lr * bnf_optim_ratio(rule, decay, sums) : lr;
+        bnf_optim_update(rule, value, grad, state, N, rate, decay, 0.5, step);
+        trust_step(rule, &r, N, grad, lr, decay, 0.5, step, scaled);
+        for (int i = 0; i < N; i++)
+            assert_true(fabs((double)value[i] - r.value[i]) <= 2e-6 * step * fmax(1.0, fabs(r.value[i])));
+    }
+    seed = 7;
+    for (int i = 0; i < N; i++)
+        moved += fabs((double)value[i] - (double)(float)(size * next_number(&seed)));
+    assert_true(moved > 0.1);
+}
+
+static void test_lars(void **unused)
+{
+    (void)unused;
+    bnf_optim_rule rule = bnf_optim_rule_default(BNF_OPTIM_LARS);
+    check_trust(&rule, 1, 5, 0, true);
+    check_trust(&rule, 1, 5, 0.1, true);
+    check_trust(&rule, 0, 0.01, 0.1, true); /* weights of zeros */
+    check_trust(&rule, 1, 0.001, 0, false);
+    rule.trust = 0.02;
+    rule.eps = 0.5; /* large enough to show where it is added */
+    rule.momentum = 0.5;
+    check_trust(&rule, 3, 2, 0.1, true);
+}
+
+static void test_lamb(void **unused)
+{
+    (void)unused;
+    bnf_optim_rule rule = bnf_optim_rule_default(BNF_OPTIM_LAMB);
+    check_trust(&rule, 1, 1e-2, 0, true);
+    check_trust(&rule, 1, 1e-2, 0.1, true);
+    check_trust(&rule, 20, 1e-2, 0.1, true); /* a norm above 10 */
+    check_trust(&rule, 0, 1e-3, 0.1, true);
+    check_trust(&rule, 1, 1e-2, 0.1, false);
+    rule.eps = 1e-2;
+    check_trust(&rule, 1, 1e-2, 0.1, true);
+}
+
+/* Blocks one by one give the sums of the whole. */
+static void test_sums_of_blocks(void **unused)
+{
+    (void)unused;
+    enum { LEN = 3 * BNF_OPTIM_BLOCK + 17 };
+    static float value[LEN], grad[LEN], s0[LEN], s1[LEN];
+    uint64_t seed = 3;
+    for (int i = 0; i < LEN; i++) {
+        value[i] = (float)next_number(&seed);
+        grad[i] = (float)next_number(&seed);
+        s0[i] = (float)next_number(&seed);
+        s1[i] = (float)fabs(next_number(&seed));
+    }
+    for (int k = BNF_OPTIM_LARS; k <= BNF_OPTIM_LAMB; k++) {
+        const bnf_optim_rule rule = bnf_optim_rule_default((bnf_optim_kind)k);
+        double whole[2], part[2], sums[2] = {0, 0};
+        bnf_optim_measure(&rule, value, grad, (float *[]){s0, s1}, LEN, 0.1, 0.7, 4, whole);
+        for (int i = 0; i < LEN; i += BNF_OPTIM_BLOCK) {
+            const int n = LEN - i < BNF_OPTIM_BLOCK ? LEN - i : BNF_OPTIM_BLOCK;
+            bnf_optim_measure(&rule, value + i, grad + i, (float *[]){s0 + i, s1 + i}, n, 0.1, 0.7, 4, part);
+            sums[0] += part[0];
+            sums[1] += part[1];
+        }
+        assert_true(whole[0] > 1000 && whole[1] > 1000);
+        assert_memory_equal(whole, sums, sizeof sums);
+    }
+}
+
 /* The first step of Adam moves every element by lr (up to eps), whatever the gradient's size. */
 static void test_adam_first_step(void **unused)
 {
@@ -200,6 +314,16 @@ static void test_names_and_checks(void **unused)
     rule.eps = NAN;
     assert_int_equal(bnf_optim_rule_check(&rule), BNF_ERR_ARG);
     bnf_error_clear();
+    rule = bnf_optim_rule_default(BNF_OPTIM_LARS);
+    rule.trust = 0;
+    assert_int_equal(bnf_optim_rule_check(&rule), BNF_ERR_ARG);
+    assert_non_null(strstr(bnf_error_message(), "optim.trust"));
+    bnf_error_clear();
+    rule.trust = 1;
+    rule.nesterov = true;
+    assert_int_equal(bnf_optim_rule_check(&rule), BNF_ERR_ARG);
+    assert_non_null(strstr(bnf_error_message(), "nesterov"));
+    bnf_error_clear();
     assert_string_equal(bnf_optim_state_name(&(bnf_optim_rule){.kind = BNF_OPTIM_ADAM}, 1), "moment2");
 }
 
@@ -209,6 +333,9 @@ int main(void)
         cmocka_unit_test(test_sgd),
         cmocka_unit_test(test_adam),
         cmocka_unit_test(test_adamw),
+        cmocka_unit_test(test_lars),
+        cmocka_unit_test(test_lamb),
+        cmocka_unit_test(test_sums_of_blocks),
         cmocka_unit_test(test_adam_first_step),
         cmocka_unit_test(test_split_invariance),
         cmocka_unit_test(test_names_and_checks),

@@ -14,9 +14,10 @@ enum { LEAVES = 4, SAMPLES = 8, STEPS = 200 }; /* SAMPLES per leaf */
 
 /* The optimiser that owners use. */
 static void update(void *self, int param, float *value, const float *grad, float *const *state, int64_t n, double scale,
-                   int64_t step)
+                   int64_t step, const double *sums)
 {
     (void)param;
+    (void)sums;
     bnf_optim_update(self, value, grad, state, n, 0.01, 0, scale, step + 1);
 }
 
