@@ -233,7 +233,8 @@ double bnf_plan_flops(const bnf_plan *plan);
  * false past the last node. */
 typedef struct bnf_plan_node_stat {
     const char *op, *kernel;
-    bnf_desc out;
+    bnf_desc in[2], out; /* the first inputs and output; zeros where there are fewer */
+    bool leaf;           /* runs once per leaf; else once per batch */
     int segment;
     double seconds, flops, bytes;
     int64_t calls;

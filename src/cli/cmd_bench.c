@@ -1,6 +1,7 @@
 /* cli/cmd_bench.c - banff bench CONFIG: speed of a configuration's training step beside the machine's measured peak. */
 #include "cli/args.h"
 #include "cli/bench_comm.h"
+#include "cli/bench_ops.h"
 #include "cli/bench_scale.h"
 #include "cli/cmd.h"
 #include "cli/recipes.h"
@@ -9,7 +10,6 @@
 #include "base/mem.h"
 #include "comm/agree.h"
 #include "dist/owners.h"
-#include "ops/peak.h"
 #include "train/model.h"
 #include "train/overlap.h"
 #include "train/rule.h"
@@ -21,7 +21,9 @@
 static const char about[] =
     "Times training steps (computing, reduction, update with constraints, broadcast) on batches of the data set and "
     "prints medians\n"
-    "as one JSON object, beside the peak of fused multiply-adds that this many threads reach in the same process.\n"
+    "as one JSON object, beside the peak of fused multiply-adds of the precision that this many threads reach in the "
+    "same\n"
+    "process.\n"
     "Exposed is time in which the main thread waited for messages: of the rank that waits longest, and of the one "
     "that\n"
     "waits least (what the others wait beyond that is for ranks that compute longer).\n";
@@ -93,7 +95,7 @@ static double median(double *v, int64_t n)
     return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
-static void print_json(bench *b, double peak, const bnf_plan_memory *m)
+static void print_json(bench *b, double peak, const bnf_bench_limits *limits, const bnf_plan_memory *m)
 {
     static const char *const names[] = {"step_seconds",         "compute_seconds",   "reduce_seconds",
                                         "update_seconds",       "broadcast_seconds", "exposed_seconds",
@@ -103,6 +105,7 @@ static void print_json(bench *b, double peak, const bnf_plan_memory *m)
     for (int i = 0; i < TIMES; i++)
         med[i] = median(b->times + i * b->steps, b->steps);
     double flops = bnf_plan_flops(b->model.plan), batch = (double)b->job->data.batch;
+    bool bf16 = b->job->train.precision == BNF_PRECISION_BF16;
     printf("{\"ranks\":%d,\"threads\":%d,\"batch\":%lld,\"leaves\":%lld,\"steps\":%lld", bnf_comm_size(b->comm),
            b->threads, (long long)b->job->data.batch, (long long)b->job->data.leaves, (long long)b->steps);
     for (int i = 0; i < TIMES; i++)
@@ -113,28 +116,10 @@ static void print_json(bench *b, double peak, const bnf_plan_memory *m)
     printf(",\"samples_per_second\":%.6g,\"flops_per_step\":%.6g,\"gflops\":%.4g,\"compute_gflops\":%.4g,\"peak_"
            "gflops\":%.4g,"
            "\"compute_of_peak\":%.4g,\"step_of_peak\":%.4g,\"update_share\":%.4g,\"stall_share\":%.4g,"
-           "\"thread_mib\":%.4g}\n",
+           "\"thread_mib\":%.4g,\"precision\":\"%s\",\"bf16_peak_gflops\":%.4g,\"memory_gbytes\":%.4g",
            batch / med[0], flops, flops / med[0] / 1e9, flops / med[1] / 1e9, peak, flops / med[1] / 1e9 / peak,
-           flops / med[0] / 1e9 / peak, med[3] / med[0], b->stall / b->passed, (double)m->thread_bytes / 1048576.0);
-}
-
-static void print_profile(const bench *b)
-{
-    bnf_plan_node_stat s;
-    double total = 0;
-    for (int i = 0; bnf_plan_node(b->model.plan, i, &s); i++)
-        total += s.seconds;
-    printf("%-22s %-8s %-20s %4s %10s %6s %9s %8s\n", "operation", "kernel", "output", "seg", "ms/step", "%", "GFLOP/s",
-           "GB/s");
-    for (int i = 0; bnf_plan_node(b->model.plan, i, &s); i++) {
-        char shape[96];
-        if (s.calls == 0 || s.seconds <= 0)
-            continue;
-        double per = s.seconds / (double)s.calls;
-        printf("%-22s %-8s %-20s %4d %10.3f %6.2f %9.1f %8.1f\n", s.op, s.kernel,
-               bnf_desc_format(&s.out, shape, sizeof shape), s.segment, 1e3 * per, 100 * s.seconds / total,
-               s.flops / per / 1e9, s.bytes / per / 1e9);
-    }
+           flops / med[0] / 1e9 / peak, med[3] / med[0], b->stall / b->passed, (double)m->thread_bytes / 1048576.0,
+           bf16 ? "bf16" : "f32", limits->bf16_gflops, limits->memory_gbytes);
 }
 
 /* Times the steps. Waiting for data happens before a step's clock starts and is counted by the loader. */
@@ -164,7 +149,7 @@ static bnf_status time_steps(bench *b)
 
 static bnf_status measure(bench *b, bool profile)
 {
-    double peak = 0;
+    bnf_bench_limits limits;
     bnf_plan_memory memory;
     const bnf_data_settings *d = &b->job->data;
     BNF_TRY(bnf_comm_agree(b->comm, bnf_job_loader(b->job, b->comm, b->dataset, b->rows, d->leaves, true, &b->loader)));
@@ -177,14 +162,21 @@ static bnf_status measure(bench *b, bool profile)
     BNF_TRY(bnf_comm_allreduce_f64(b->comm, BNF_COMM_MAX, b->times, TIMES * b->steps));
     for (int64_t i = 6 * b->steps; i < TIMES * b->steps; i++)
         b->times[i] = -b->times[i];
-    peak = bnf_peak_gflops(b->threads, 0.3);
+    BNF_TRY(bnf_comm_agree(b->comm, bnf_bench_limits_measure(b->threads, &limits)));
+    bool bf16 = b->job->train.precision == BNF_PRECISION_BF16;
+    double peak = bf16 ? limits.bf16_gflops : limits.f32_gflops; /* of this rank, then of all */
     BNF_TRY(bnf_comm_allreduce_f64(b->comm, BNF_COMM_SUM, &peak, 1));
     bnf_plan_get_memory(b->model.plan, &memory);
-    if (bnf_comm_rank(b->comm) == 0) {
-        if (profile)
-            print_profile(b);
-        print_json(b, peak, &memory);
+    if (bnf_comm_rank(b->comm) != 0)
+        return BNF_OK;
+    if (profile)
+        BNF_TRY(bnf_bench_ops_print(b->model.plan, b->threads, &limits));
+    print_json(b, peak, &limits, &memory);
+    if (profile) {
+        printf(",\"ops\":");
+        BNF_TRY(bnf_bench_ops_json(b->model.plan, b->threads, &limits));
     }
+    printf("}\n");
     return BNF_OK;
 }
 

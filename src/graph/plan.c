@@ -319,6 +319,8 @@ bool bnf_plan_node(const bnf_plan *plan, int index, bnf_plan_node_stat *stat)
     const bnf_node_run *run = &plan->runs[index];
     *stat = (bnf_plan_node_stat){.op = plan->graph->nodes[index].op->name,
                                  .kernel = "-",
+                                 .in = {run->inst.in[0], run->inst.in[1]},
+                                 .leaf = plan->graph->nodes[index].leaf,
                                  .out = run->inst.out[0],
                                  .segment = plan->node_segment[index],
                                  .calls = run->calls};
