@@ -3,7 +3,9 @@
 #include "cli/cmd.h"
 #include "cli/recipes.h"
 
+#include "comm/agree.h"
 #include "train/overlap.h"
+#include "train/run.h"
 
 #include <stdio.h>
 
@@ -51,12 +53,29 @@ static void print_plan(const bnf_job *job, const bnf_model *model, const bnf_par
            mib(m.thread_bytes), mib(m.leaf_bytes), mib(m.unshared_bytes));
     printf("gradient buffers %.2f MiB, packed weights %.2f MiB, scratch %.2f MiB per thread\n", mib(m.reduce_bytes),
            mib(m.packed_bytes), mib(m.scratch_bytes));
-    /* One write and one addition (two reads, one write) of every gradient per leaf, against flops at 100 per byte
-     * moved. */
-    double traffic = 16 * values * (double)job->data.leaves;
+    /* Of two leaves one writes its gradients, the other reads those and writes the sums, which the tree's next addition
+     * finds in cache and adds to others, read and written: 20 bytes per value and pair. Against flops at 100 per 10
+     * bytes. */
+    double traffic = 10 * values * (double)job->data.leaves;
     printf(
         "gradient traffic of leaves %.3g bytes per step, about %.1f %% of a step at 100 GFLOP/s and 10 GB/s per core\n",
         traffic, 100 * (traffic / 10e9) / (flops / 100e9 + traffic / 10e9));
+}
+
+static void print_memory(const bnf_memory *m, const bnf_plan_memory *p, int leaves, int threads)
+{
+    printf("\nplanned memory of rank 0, MiB\n%-28s %10.1f\n", "program, libraries, MPI", mib((size_t)m->start));
+    for (int i = 0; i < BNF_MEMORY_PARTS; i++) {
+        printf("%-28s %10.1f\n", bnf_memory_part_names[i], mib((size_t)m->bytes[i]));
+        if (i != BNF_MEMORY_TRAINING)
+            continue;
+        printf("  activations across segments%10.1f  (%d leaves)\n", mib(p->leaf_bytes * (size_t)leaves), leaves);
+        printf("  activations within segments%10.1f  (%d threads)\n", mib(p->thread_bytes * (size_t)threads), threads);
+        printf("  scratch                    %10.1f\n", mib(p->scratch_bytes * (size_t)threads));
+        printf("  gradient buffers           %10.1f\n", mib(p->reduce_bytes));
+        printf("  packed weights             %10.1f\n", mib(p->packed_bytes));
+    }
+    printf("%-28s %10.1f\n", "together", mib((size_t)bnf_memory_planned(m)));
 }
 
 bnf_status bnf_cmd_plan(const bnf_comm *world, int argc, char **argv)
@@ -95,9 +114,21 @@ bnf_status bnf_cmd_plan(const bnf_comm *world, int argc, char **argv)
         print_params(params);
         print_plan(job, &model, params, rows, bnf_comm_size(world), threads);
     }
+    int lo = 0, hi = 0;
+    bnf_plan_memory held = {0};
+    if (s == BNF_OK) {
+        bnf_plan_get_memory(model.plan, &held);
+        bnf_plan_leaves(model.plan, &lo, &hi);
+    }
     bnf_model_release(&model);
     bnf_params_destroy(params);
     bnf_dataset_close(dataset);
+    s = bnf_comm_agree(world, s);
+    bnf_memory memory;
+    if (s == BNF_OK)
+        s = bnf_run_memory(job, world, &memory);
+    if (s == BNF_OK && bnf_comm_rank(world) == 0)
+        print_memory(&memory, &held, hi - lo, threads);
     bnf_job_destroy(job);
     return s;
 }

@@ -27,6 +27,8 @@ static void print_result(const bnf_job *job, const bnf_train_result *r)
            r->seconds > 0 ? 100 * r->checkpoint_seconds / r->seconds : 0.0);
     if (r->skipped > 0)
         printf("updates left out because a loss or gradient was not finite: %lld\n", (long long)r->skipped);
+    printf("memory of rank 0: %.0f MiB planned, %.0f MiB at most\n", (double)r->planned_bytes / 1048576,
+           (double)r->peak_bytes / 1048576);
     printf("weights %s\nrun folder %s\n", r->weights, job->run.folder);
 }
 

@@ -6,6 +6,7 @@
 #ifndef BNF_TRAIN_RUN_H
 #define BNF_TRAIN_RUN_H
 
+#include "train/memory.h"
 #include "train/model.h"
 #include "train/watchdog.h"
 
@@ -28,8 +29,9 @@ typedef struct bnf_train_result {
     double test_loss, test_accuracy; /* NaN without a test part */
     char weights[17];                /* bnf_state_hash */
     double seconds, samples_per_second;
-    double stall_seconds;      /* of these, waiting for batches: of the rank that waited longest */
-    double checkpoint_seconds; /* of them, training was held up by checkpoints */
+    double stall_seconds;              /* of these, waiting for batches: of the rank that waited longest */
+    double checkpoint_seconds;         /* of them, training was held up by checkpoints */
+    int64_t planned_bytes, peak_bytes; /* memory of this rank: as planned (train/memory.h), and as the system counted */
     const char *interrupted; /* why a checkpoint was written and the run left ("by a signal", "for the time limit"), or
                               * NULL */
 } bnf_train_result;
@@ -39,6 +41,10 @@ typedef struct bnf_train_result {
  * stands). All ranks return the same. */
 bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_train_options *options,
                          bnf_train_result *result);
+
+/* What training will take of this rank's memory: everything is made and released again, nothing is computed or written.
+ * Collective. Errors: as bnf_run_train. */
+bnf_status bnf_run_memory(const bnf_job *job, const bnf_comm *comm, bnf_memory *memory);
 
 /* A trained network, opened for evaluation. */
 typedef struct bnf_run {

@@ -41,6 +41,7 @@ typedef struct trainer {
     char *checkpoints; /* folder */
     bnf_fence *fence;  /* of that folder */
     bnf_saver *saver;
+    bnf_memory memory;
     int64_t step, total, per_epoch, saved; /* saved: step of the newest checkpoint, under way or complete, -1 */
     int64_t rows;                          /* of the global batch: room for a step's samples */
     struct {
@@ -76,10 +77,13 @@ static bnf_status build(trainer *t)
     BNF_TRY(bnf_owners_assign_shared(t->params, bnf_comm_size(t->comm), t->job->train.shared_above, t->owner));
     t->model.cuts = bnf_overlap_first_cuts(t->job, t->comm);
     BNF_TRY(bnf_model_plan(&t->model, t->job, t->comm, t->threads, t->owner));
+    bnf_memory_count(&t->memory, BNF_MEMORY_TRAINING);
     if (!t->test)
         return BNF_OK;
     BNF_TRY(bnf_model_build(t->job, t->params, bnf_dataset_get_info(t->test), d->batch, d->leaves, false, &t->eval));
-    return bnf_model_plan(&t->eval, t->job, t->comm, t->threads, NULL);
+    BNF_TRY(bnf_model_plan(&t->eval, t->job, t->comm, t->threads, NULL));
+    bnf_memory_count(&t->memory, BNF_MEMORY_EVALUATION);
+    return BNF_OK;
 }
 
 /* All ranks come here together: they may hold the data between them. */
@@ -175,16 +179,27 @@ static bnf_status open_outputs(trainer *t, const bnf_train_options *options)
     return bnf_progress_create(&p, bnf_clock_seconds(), &t->progress);
 }
 
-static bnf_status prepare(trainer *t, const bnf_train_options *options)
+/* Everything that a step needs. */
+static bnf_status set_up(trainer *t)
 {
-    BNF_TRY(bnf_comm_agree(t->comm, check_folder(t, options)));
+    bnf_memory_begin(&t->memory);
     BNF_TRY(bnf_comm_agree(t->comm, open_data(t)));
+    bnf_memory_count(&t->memory, BNF_MEMORY_DATA);
     BNF_TRY(bnf_comm_agree(t->comm, build(t)));
     BNF_TRY(make_loaders(t));
+    bnf_memory_count(&t->memory, BNF_MEMORY_LOADERS);
     BNF_TRY(bnf_comm_agree(t->comm, bnf_rule_create(&t->job->optim, t->params, t->per_epoch, t->total, &t->rule)));
     BNF_TRY(bnf_updater_create(t->comm, t->params, t->owner, &t->rule.rule, t->threads, &t->updater));
     t->overlap = (bnf_overlap){t->job, t->comm, t->threads, t->owner, &t->model, t->updater};
     BNF_TRY(bnf_overlap_begin(&t->overlap));
+    bnf_memory_count(&t->memory, BNF_MEMORY_UPDATER);
+    return BNF_OK;
+}
+
+static bnf_status prepare(trainer *t, const bnf_train_options *options)
+{
+    BNF_TRY(bnf_comm_agree(t->comm, check_folder(t, options)));
+    BNF_TRY(set_up(t));
     BNF_TRY(bnf_comm_agree(t->comm, bnf_folder_path(t->job, "checkpoints", &t->checkpoints)));
     BNF_TRY(take_folder(t, options));
     if (options->resume != BNF_RESUME_NONE) /* the log shall tell what was refused and taken */
@@ -197,6 +212,9 @@ static bnf_status prepare(trainer *t, const bnf_train_options *options)
     BNF_TRY(bnf_comm_agree(t->comm, open_outputs(t, options)));
     bnf_state state = state_of(t);
     BNF_TRY(bnf_saver_create(&state, t->checkpoints, t->fence, &t->saver));
+    bnf_memory_count(&t->memory, BNF_MEMORY_CHECKPOINTS);
+    t->result->planned_bytes = bnf_memory_planned(&t->memory);
+    bnf_log_info("memory of this rank: %.0f MiB planned", (double)t->result->planned_bytes / 1048576);
     return t->watchdog ? bnf_watchdog_share(t->watchdog, t->job->run.folder) : BNF_OK;
 }
 
@@ -439,6 +457,7 @@ static bnf_status loop(trainer *t)
     bnf_loader_get_stats(t->loader, &stats);
     t->result->stall_seconds = stats.stall_seconds;
     BNF_TRY(bnf_comm_allreduce_f64(t->comm, BNF_COMM_MAX, &t->result->stall_seconds, 1));
+    t->result->peak_bytes = bnf_memory_resident_peak();
     t->result->step = t->step;
     t->result->skipped = (int64_t)t->sums.skipped;
     bnf_state_hash(t->params, t->result->weights);
@@ -460,6 +479,22 @@ static void release(trainer *t)
     bnf_dataset_close(t->test);
     bnf_free(t->owner);
     bnf_free(t->checkpoints);
+}
+
+bnf_status bnf_run_memory(const bnf_job *job, const bnf_comm *comm, bnf_memory *memory)
+{
+    bnf_train_result unused;
+    trainer t = {.job = job, .comm = comm, .first = bnf_comm_rank(comm) == 0, .result = &unused};
+    t.threads = bnf_job_threads(job, comm);
+    bnf_status s = set_up(&t);
+    if (s == BNF_OK) {
+        bnf_state state = state_of(&t);
+        s = bnf_saver_create(&state, "", NULL, &t.saver);
+        bnf_memory_count(&t.memory, BNF_MEMORY_CHECKPOINTS);
+    }
+    *memory = t.memory;
+    release(&t);
+    return s;
 }
 
 bnf_status bnf_run_train(const bnf_job *job, const bnf_comm *comm, const bnf_train_options *options,
