@@ -22,7 +22,9 @@ run synth "$banff" synth shapes --out "$work/colour.h5" --train 8 --test 4 --siz
 run synth "$banff" synth shapes --out "$work/grey.h5" --train 192 --test 24 --size 12 --noise 10
 configs=0
 while read -r config; do
-    run "banff plan ${config#"$source"/}" "$banff" plan "$config" --set data.file="$work/colour.h5" --set run.threads=1
+    size=()
+    ! grep -q '^  size:' "$config" || size=(--set data.size=32) # 224 would plan for gigabytes
+    run "banff plan ${config#"$source"/}" "$banff" plan "$config" --set data.file="$work/colour.h5" --set run.threads=1 "${size[@]}"
     configs=$((configs + 1))
 done < <(find "$source/jobs" -name '*.yaml' | sort)
 [ $configs -ge 12 ] || fail "only $configs configurations in jobs/"
