@@ -23,7 +23,11 @@ run synth "$banff" synth shapes --out "$work/grey.h5" --train 192 --test 24 --si
 configs=0
 while read -r config; do
     size=()
-    ! grep -q '^  size:' "$config" || size=(--set data.size=32) # 224 would plan for gigabytes
+    if grep -q '^  size:' "$config"; then # as large as it is, it would be planned for gigabytes
+        size=(--set data.size=32 --set data.batch=32 --set data.leaves=8)
+        awk '/^  batch:/ { b = $2 } /^  leaves:/ { l = $2 } END { exit !(l > 0 && b % l == 0) }' "$config" ||
+            fail "${config#"$source"/}: data.batch is no multiple of data.leaves"
+    fi
     run "banff plan ${config#"$source"/}" "$banff" plan "$config" --set data.file="$work/colour.h5" --set run.threads=1 "${size[@]}"
     configs=$((configs + 1))
 done < <(find "$source/jobs" -name '*.yaml' | sort)
