@@ -24,6 +24,7 @@ static struct tile tile_make(const bnf_bcast *b)
 /* The larger one, x where they are equal; NaN if one is NaN. */
 #define PICKS_Y(x, y) ((y) > (x) || (y) != (y))
 
+#define BNF_REAL_BF16
 #define BNF_REAL_SOURCE "ops/binary.inc"
 #include "ops/both_reals.inc"
 
@@ -64,7 +65,7 @@ static void binary_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const 
     (void)k, (void)ctx, (void)scratch;
     bnf_binary_kind kind = (bnf_binary_kind)((const bnf_binary_attr *)inst->attr)->kind;
     bnf_bcast b = binary_loops(inst);
-    BNF_REAL_CALL(inst->out[0].dtype, binary_all, kind, &b, in[0], in[1], out[0]);
+    BNF_VALUE_CALL(inst->out[0].dtype, binary_all, kind, &b, in[0], in[1], out[0]);
 }
 
 static bnf_val emit_binary(bnf_builder *b, bnf_binary_kind kind, bnf_val x, bnf_val y)
@@ -121,6 +122,13 @@ static void binary_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *i
             bnf_sum_to(b, bnf_cast(b, binary_grad_y(b, kind, in, out[0], dout[0]), inst->in[1].dtype), &inst->in[1]);
 }
 
+static bnf_status binary_bf16_create(const bnf_op_inst *inst, bnf_kernel_plan *k)
+{
+    (void)k;
+    return is_mixed(inst) ? BNF_ERR_UNSUPPORTED : BNF_OK;
+}
+
+static const bnf_kernel binary_bf16_kernels[] = {{"bf16", binary_bf16_create, binary_run, NULL}, {0}};
 static const bnf_kernel binary_kernels[] = {{"ref", NULL, binary_run, NULL}, {0}};
 const bnf_op bnf_op_binary = {.name = "binary",
                               .n_in_min = 2,
@@ -130,6 +138,7 @@ const bnf_op bnf_op_binary = {.name = "binary",
                               .infer = binary_infer,
                               .vjp = binary_vjp,
                               .kernels = binary_kernels,
+                              .bf16_kernels = binary_bf16_kernels,
                               .inplace = 3,
                               .flags = BNF_OP_BY_ELEMENT | BNF_OP_BY_ROW};
 
@@ -181,7 +190,7 @@ static void maximum_bwd_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, c
     (void)k, (void)ctx, (void)scratch;
     bool side_y = ((const bnf_maximum_bwd_attr *)inst->attr)->side == 1;
     bnf_bcast b = binary_loops(inst);
-    BNF_REAL_CALL(inst->out[0].dtype, maximum_bwd_all, side_y, &b, in[0], in[1], in[2], out[0]);
+    BNF_VALUE_CALL(inst->out[0].dtype, maximum_bwd_all, side_y, &b, in[0], in[1], in[2], out[0]);
 }
 
 static void maximum_bwd_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,
@@ -205,5 +214,6 @@ const bnf_op bnf_op_maximum_bwd = {.name = "maximum_bwd",
                                    .infer = maximum_bwd_infer,
                                    .vjp = maximum_bwd_vjp,
                                    .kernels = maximum_bwd_kernels,
+                                   .bf16_kernels = maximum_bwd_kernels,
                                    .inplace = 4,
                                    .flags = BNF_OP_BY_ELEMENT};

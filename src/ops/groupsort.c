@@ -3,6 +3,7 @@
 #include "base/simd.h"
 #include "ops/infer.h"
 
+#define BNF_REAL_BF16
 #define BNF_REAL_SOURCE "ops/groupsort.inc"
 #include "ops/both_reals.inc"
 
@@ -17,14 +18,14 @@ static void groupsort2_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, co
                            const void *const *in, void *const *out, void *scratch)
 {
     (void)k, (void)ctx, (void)scratch;
-    BNF_REAL_CALL(inst->out[0].dtype, groupsort2, bnf_desc_count(&inst->out[0]) / 2, in[0], out[0]);
+    BNF_VALUE_CALL(inst->out[0].dtype, groupsort2, bnf_desc_count(&inst->out[0]) / 2, in[0], out[0]);
 }
 
 static void groupsort2_bwd_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx,
                                const void *const *in, void *const *out, void *scratch)
 {
     (void)k, (void)ctx, (void)scratch;
-    BNF_REAL_CALL(inst->out[0].dtype, groupsort2_bwd, bnf_desc_count(&inst->out[0]) / 2, in[0], in[1], out[0]);
+    BNF_VALUE_CALL(inst->out[0].dtype, groupsort2_bwd, bnf_desc_count(&inst->out[0]) / 2, in[0], in[1], out[0]);
 }
 
 static bnf_val emit_permute(bnf_builder *b, bnf_val x, bnf_val g)
@@ -60,6 +61,7 @@ const bnf_op bnf_op_groupsort2 = {.name = "groupsort2",
                                   .vjp = groupsort2_vjp,
                                   .flags = BNF_OP_CHEAP | BNF_OP_BY_ROW,
                                   .kernels = groupsort2_kernels,
+                                  .bf16_kernels = groupsort2_kernels,
                                   .inplace = 1};
 
 static const bnf_kernel groupsort2_bwd_kernels[] = {{"ref", NULL, groupsort2_bwd_run, NULL}, {0}};
@@ -70,6 +72,7 @@ const bnf_op bnf_op_groupsort2_bwd = {.name = "groupsort2_bwd",
                                       .infer = groupsort2_infer,
                                       .vjp = groupsort2_bwd_vjp,
                                       .kernels = groupsort2_bwd_kernels,
+                                      .bf16_kernels = groupsort2_bwd_kernels,
                                       .inplace = 3,
                                       .flags = BNF_OP_BY_ROW};
 

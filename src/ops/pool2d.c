@@ -150,6 +150,10 @@ static const bnf_kernel pool_kernels[] = {
     {"ref", NULL, bnf_pool2d_ref, NULL},
     {0},
 };
+static const bnf_kernel pool_bf16_kernels[] = {
+    {"simd2x2", bnf_pool2d_quad_create, bnf_pool2d_quad, NULL},
+    {0},
+};
 
 const bnf_op bnf_op_pool2d = {.name = "pool2d",
                               .n_in_min = 1,
@@ -159,6 +163,7 @@ const bnf_op bnf_op_pool2d = {.name = "pool2d",
                               .infer = pool_infer,
                               .vjp = pool_vjp,
                               .kernels = pool_kernels,
+                              .bf16_kernels = pool_bf16_kernels,
                               .flags = BNF_OP_BY_SAMPLE};
 
 const bnf_op bnf_op_pool2d_bwd = {.name = "pool2d_bwd",
@@ -169,6 +174,7 @@ const bnf_op bnf_op_pool2d_bwd = {.name = "pool2d_bwd",
                                   .infer = pool_bwd_infer,
                                   .vjp = pool_bwd_vjp,
                                   .kernels = pool_kernels,
+                                  .bf16_kernels = pool_bf16_kernels,
                                   .flags = BNF_OP_BY_SAMPLE};
 
 bnf_val bnf_pool2d(bnf_builder *b, bnf_val x, const bnf_pool2d_attr *attr)

@@ -47,7 +47,7 @@ bnf_pool2d_shape bnf_pool2d_shape_of(const bnf_op_inst *inst);
 
 extern const bnf_op bnf_op_pool2d, bnf_op_pool2d_bwd;
 
-/* Kernels "simd" and "simd2x2": f32, vectors along the channels; the latter for 2x2 windows, stride 2, no padding. */
+/* Kernels "simd" (f32) and "simd2x2" (f32, f64, bf16; 2x2 windows, stride 2, no padding): vectors along channels. */
 bnf_status bnf_pool2d_simd_create(const bnf_op_inst *inst, bnf_kernel_plan *k);
 bnf_status bnf_pool2d_quad_create(const bnf_op_inst *inst, bnf_kernel_plan *k);
 void bnf_pool2d_quad(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx, const void *const *in,

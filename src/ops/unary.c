@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#define BNF_REAL_BF16
 #define BNF_REAL_SOURCE "ops/unary.inc"
 #include "ops/both_reals.inc"
 
@@ -32,6 +33,8 @@ static void unary_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const b
     int64_t n = bnf_desc_count(&inst->out[0]);
     if (inst->out[0].dtype == BNF_F32)
         unary_fwd_f32(kind, (float)a->slope, n, in[0], out[0]);
+    else if (inst->out[0].dtype == BNF_BF16)
+        unary_fwd_bf16(kind, (float)a->slope, n, in[0], out[0]);
     else
         unary_fwd_f64(kind, a->slope, n, in[0], out[0]);
 }
@@ -52,6 +55,16 @@ static void unary_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in
     din[0] = bnf_emit(b, &bnf_op_unary_bwd, a, 2, args);
 }
 
+/* Not of the C library's functions: their f32 forms above all, by conversion, are faster. */
+static bnf_status unary_bf16_create(const bnf_op_inst *inst, bnf_kernel_plan *k)
+{
+    (void)k;
+    const int64_t kind = ((const bnf_unary_attr *)inst->attr)->kind;
+    bool loop = kind == BNF_UNARY_RELU || kind == BNF_UNARY_LEAKY || kind >= BNF_UNARY_SQRT;
+    return loop ? BNF_OK : BNF_ERR_UNSUPPORTED;
+}
+
+static const bnf_kernel unary_bf16_kernels[] = {{"bf16", unary_bf16_create, unary_run, NULL}, {0}};
 static const bnf_kernel unary_kernels[] = {
     {"simd", bnf_unary_simd_create, bnf_unary_simd_run, NULL}, {"ref", NULL, unary_run, NULL}, {0}};
 const bnf_op bnf_op_unary = {.name = "unary",
@@ -62,6 +75,7 @@ const bnf_op bnf_op_unary = {.name = "unary",
                              .infer = unary_infer,
                              .vjp = unary_vjp,
                              .kernels = unary_kernels,
+                             .bf16_kernels = unary_bf16_kernels,
                              .inplace = 1,
                              .flags = BNF_OP_BY_ELEMENT};
 
@@ -74,6 +88,8 @@ static void unary_bwd_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, con
     int64_t n = bnf_desc_count(&inst->out[0]);
     if (inst->out[0].dtype == BNF_F32)
         unary_bwd_f32(kind, (float)a->slope, n, in[0], in[1], out[0]);
+    else if (inst->out[0].dtype == BNF_BF16)
+        unary_bwd_bf16(kind, (float)a->slope, n, in[0], in[1], out[0]);
     else
         unary_bwd_f64(kind, a->slope, n, in[0], in[1], out[0]);
 }
@@ -124,6 +140,7 @@ const bnf_op bnf_op_unary_bwd = {.name = "unary_bwd",
                                  .infer = unary_infer,
                                  .vjp = unary_bwd_vjp,
                                  .kernels = unary_bwd_kernels,
+                                 .bf16_kernels = unary_bwd_kernels,
                                  .inplace = 3,
                                  .flags = BNF_OP_BY_ELEMENT};
 
@@ -198,6 +215,8 @@ static void affine_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const 
     int64_t n = bnf_desc_count(&inst->out[0]);
     if (inst->out[0].dtype == BNF_F32)
         affine_f32((float)a->scale, (float)a->shift, n, in[0], out[0]);
+    else if (inst->out[0].dtype == BNF_BF16)
+        affine_bf16((float)a->scale, (float)a->shift, n, in[0], out[0]);
     else
         affine_f64(a->scale, a->shift, n, in[0], out[0]);
 }
@@ -219,6 +238,7 @@ const bnf_op bnf_op_affine = {.name = "affine",
                               .infer = bnf_infer_elementwise,
                               .vjp = affine_vjp,
                               .kernels = affine_kernels,
+                              .bf16_kernels = affine_kernels,
                               .inplace = 1,
                               .flags = BNF_OP_BY_ELEMENT};
 
@@ -245,6 +265,7 @@ const bnf_op bnf_op_leaf_share = {.name = "leaf_share",
                                   .infer = bnf_infer_elementwise,
                                   .vjp = leaf_share_vjp,
                                   .kernels = affine_kernels,
+                                  .bf16_kernels = affine_kernels,
                                   .flags = BNF_OP_BY_ELEMENT | BNF_OP_LEAF};
 
 bnf_val bnf_leaf_share(bnf_builder *b, bnf_val x)
@@ -271,6 +292,8 @@ static void clip_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bn
     int64_t n = bnf_desc_count(&inst->out[0]);
     if (inst->out[0].dtype == BNF_F32)
         clip_f32((float)a->lo, (float)a->hi, n, in[0], out[0]);
+    else if (inst->out[0].dtype == BNF_BF16)
+        clip_bf16((float)a->lo, (float)a->hi, n, in[0], out[0]);
     else
         clip_f64(a->lo, a->hi, n, in[0], out[0]);
 }
@@ -283,6 +306,8 @@ static void clip_bwd_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, cons
     int64_t n = bnf_desc_count(&inst->out[0]);
     if (inst->out[0].dtype == BNF_F32)
         clip_bwd_f32((float)a->lo, (float)a->hi, n, in[0], in[1], out[0]);
+    else if (inst->out[0].dtype == BNF_BF16)
+        clip_bwd_bf16((float)a->lo, (float)a->hi, n, in[0], in[1], out[0]);
     else
         clip_bwd_f64(a->lo, a->hi, n, in[0], in[1], out[0]);
 }
@@ -315,6 +340,7 @@ const bnf_op bnf_op_clip = {.name = "clip",
                             .infer = clip_infer,
                             .vjp = clip_vjp,
                             .kernels = clip_kernels,
+                            .bf16_kernels = clip_kernels,
                             .inplace = 1,
                             .flags = BNF_OP_BY_ELEMENT};
 
@@ -327,6 +353,7 @@ const bnf_op bnf_op_clip_bwd = {.name = "clip_bwd",
                                 .infer = clip_infer,
                                 .vjp = clip_bwd_vjp,
                                 .kernels = clip_bwd_kernels,
+                                .bf16_kernels = clip_bwd_kernels,
                                 .inplace = 3,
                                 .flags = BNF_OP_BY_ELEMENT};
 
