@@ -73,9 +73,10 @@ bnf_status bnf_dataset_has(const char *path, bnf_split split, bool *has);
 /* Borrowed, valid until the dataset is closed. */
 const bnf_dataset_info *bnf_dataset_get_info(const bnf_dataset *dataset);
 
-/* From now on images are read as squares of side `size`: the centred square of side eval_crop (0 < eval_crop <= 1) times
- * the shorter side, scaled as data/resize.h says. size 0: as stored, which is an error where sizes differ. Call it
- * before anything is read; not thread-safe. Errors: BNF_ERR_CONFIG, BNF_ERR_UNSUPPORTED (f32 images), BNF_ERR_ARG. */
+/* From now on images are read as squares of side `size`: the centred square of side eval_crop (0 < eval_crop <= 1)
+ * times the shorter side, scaled as data/resize.h says. size 0: as stored, which is an error where sizes differ. Call
+ * it before anything is read; not thread-safe. Errors: BNF_ERR_CONFIG, BNF_ERR_UNSUPPORTED (f32 images),
+ * BNF_ERR_ARG. */
 bnf_status bnf_dataset_set_size(bnf_dataset *dataset, int64_t size, double eval_crop);
 
 /* labels[count], borrowed. */
@@ -124,7 +125,7 @@ bnf_status bnf_dataset_repack(const bnf_comm *comm, const char *in, const char *
 
 /* ---- Importing ----
  *
- * All functions are collective over comm: every rank decodes a contiguous range of samples and all write together.
+ * All functions are collective over comm: every rank decodes a part of the samples and all write together.
  * Content and checksum of the result do not depend on the number of ranks. The file is written under a temporary
  * name beside `path` and renamed at the end: after a failure `path` is what it was before (or, if only making the
  * new name durable failed, the complete new file). Every rank returns the same status; a rank without an error of

@@ -49,9 +49,10 @@ bnf_status bnf_image_probe(const uint8_t *bytes, size_t size, const char *name, 
 bnf_status bnf_image_decode(const uint8_t *bytes, size_t size, const char *name, bnf_image *image);
 
 /* Decodes as much as is needed to scale `box` (in pixels of the whole picture, inside it) to out_h x out_w. A JPEG is
- * decoded at 8/8, 4/8, 2/8 or 1/8 of its size, the smallest at which the box still has out_h rows and out_w columns, and
- * only around the box; at 8/8 the pixels of the box are those of bnf_image_decode, bit for bit. What lies behind the box
- * in the file is not looked at. Other formats are decoded whole. [out] image; [out] part  where the box lies in it. */
+ * decoded at 8/8, 4/8 or 2/8 of its size, the smallest at which the box still has out_h rows and out_w columns, and
+ * only around the box; at 8/8 the pixels of the box are those of bnf_image_decode, bit for bit. What lies behind the
+ * box in the file is not looked at. Other formats are decoded whole. [out] image; [out] part  where the box lies in
+ * it. */
 bnf_status bnf_image_decode_part(const uint8_t *bytes, size_t size, const char *name, const bnf_image_box *box,
                                  int64_t out_h, int64_t out_w, bnf_image *image, bnf_image_part *part);
 

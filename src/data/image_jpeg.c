@@ -183,7 +183,7 @@ static bnf_status read_part_guarded(struct jpeg_reader *r, const char *name, int
 {
     const bnf_image_box *box = r->box;
     bnf_image_extents e = {0};
-    unsigned scale = 1;
+    unsigned scale = 2; /* at 1/8 libjpeg would copy colours instead of interpolating them */
 
     BNF_TRY(read_header(r, name, &e));
     if (box->y + box->h > e.h || box->x + box->w > e.w)

@@ -247,8 +247,8 @@ static bnf_status write_file(struct encoded_job *job)
 
 /* ---- The whole ---- */
 
-/* What decides the content of the parts, but for the files' bytes: names and labels in their order, and how they are cut
- * and decoded. */
+/* What decides the content of the parts, but for the files' bytes: names and labels in their order, and how they are
+ * cut and decoded. */
 static bnf_status take_fingerprint(struct encoded_job *job)
 {
     const bnf_source *s = job->source;

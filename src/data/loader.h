@@ -83,7 +83,8 @@ int64_t bnf_loader_steps_per_epoch(const bnf_loader *loader);
 /* The next batch will be that of `step` >= 0. Forgets an earlier error. */
 void bnf_loader_seek(bnf_loader *loader, int64_t step);
 
-/* The batch of the next step. [out] batch borrowed until the next call on this loader. Does not allocate. Errors:
+/* The batch of the next step. [out] batch borrowed until the next call on this loader. Does not allocate, except
+ * that where pictures are decoded, room for them grows to that of the largest. Errors:
  * those of bnf_dataset_read, with the step in the message; the same again until bnf_loader_seek. Not collective:
  * ranks agree by themselves. */
 bnf_status bnf_loader_next(bnf_loader *loader, const bnf_batch **batch);

@@ -16,8 +16,8 @@ bnf_status bnf_dataset_probe(bnf_dataset *dataset, uint64_t seed, double seconds
 
 typedef struct bnf_decode_probe {
     int64_t images;
-    /* Processor time of one thread for all of them: to read them, to bring random crops to an input, and for the decoder
-     * alone, which is what the second could be at best without scaling while decoding. */
+    /* Processor time of one thread for all of them: to read them, to bring random crops to an input, and for the
+     * decoder alone, to decode them whole. */
     double read_seconds, make_seconds, decode_seconds;
 } bnf_decode_probe;
 

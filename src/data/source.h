@@ -19,7 +19,8 @@ struct bnf_source {
     bnf_status (*read)(bnf_source *source, bnf_split split, int64_t first, int64_t count, uint8_t *images,
                        int32_t *labels);
 
-    /* The file of one sample: its name, and its bytes replace what `bytes` held. NULL: the source has no file for each. */
+    /* The file of one sample: its name, its label, and its bytes, which replace what `bytes` held. NULL: the source has
+     * no file for each. */
     bnf_status (*fetch)(bnf_source *source, bnf_split split, int64_t index, bnf_buf *bytes, const char **name,
                         int32_t *label);
 

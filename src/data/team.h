@@ -14,8 +14,8 @@ typedef bnf_status (*bnf_team_fn)(void *self, int worker, int64_t item);
 bnf_status bnf_team_create(int threads, bnf_team **team);
 void bnf_team_destroy(bnf_team *team); /* NULL is legal */
 
-/* Does the items 0, ..., items - 1 and returns when all are done. Errors: that of the first item in their order that has
- * one, with its message; items behind it may be left out. One caller at a time. Does not allocate. */
+/* Does the items 0, ..., items - 1 and returns when all are done. Errors: that of the first item in their order that
+ * has one, with its message; items behind it may be left out. One caller at a time. Does not allocate. */
 bnf_status bnf_team_run(bnf_team *team, bnf_team_fn fn, void *self, int64_t items);
 
 #endif

@@ -37,8 +37,8 @@ typedef struct bnf_image_move {
 bnf_image_move bnf_augment_draw(const bnf_augment *augment, uint64_t seed, int64_t epoch, int64_t index);
 
 /* The part of a picture of h x w pixels that resized_crop scales, as PyTorch's RandomResizedCrop draws it: area uniform
- * in crop_scale, log of the ratio uniform, place uniform among those inside; after ten draws that do not fit the centred
- * part of the nearest ratio. A pure function of its arguments. */
+ * in crop_scale, log of the ratio uniform, place uniform among those inside; after ten draws that do not fit the
+ * centred part of the nearest ratio. A pure function of its arguments. */
 bnf_image_box bnf_augment_crop(const bnf_augment *augment, uint64_t seed, int64_t epoch, int64_t index, int64_t h,
                                int64_t w);
 
