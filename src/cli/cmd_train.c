@@ -47,11 +47,22 @@ static void late(const char *message)
     _exit(bnf_cmd_exit_code(BNF_ERR_LATE));
 }
 
+/* An option that is another way to say --set KEY=VALUE. text[size]: room for that, borrowed by the list. */
+static bnf_status add_set(bnf_arg_list *set, const char *key, const char *value, char *text, size_t size)
+{
+    if ((size_t)snprintf(text, size, "%s=%s", key, value) >= size)
+        return bnf_fail(BNF_ERR_CONFIG, "%s: '%s' is too long", key, value);
+    if (set->count == BNF_ARGS_MAX_ITEMS)
+        return bnf_fail(BNF_ERR_CONFIG, "more than %d times --set, --time-limit and --weights", BNF_ARGS_MAX_ITEMS);
+    set->item[set->count++] = text;
+    return BNF_OK;
+}
+
 bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
 {
     bnf_arg_list set = {0}, files = {0};
-    const char *resume = NULL, *limit = NULL;
-    char limit_set[64];
+    const char *resume = NULL, *limit = NULL, *weights = NULL;
+    char limit_set[64], weights_set[1100];
     bool help = false, help_config = false, overwrite = false, take_over = false;
     const bnf_arg args[] = {
         {"set", "KEY=VALUE", "override a key of the configuration; may be repeated", BNF_ARG_LIST, &set},
@@ -61,6 +72,8 @@ bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
         {"time-limit", "DURATION",
          "stop with a checkpoint (exit code 75) before it is over: 90, 15m, 2h, 1-02:00:00; run.time_limit",
          BNF_ARG_STR, &limit},
+        {"weights", "FILE", "start from the raw weights of an .npz or safetensors file; train.weights", BNF_ARG_STR,
+         &weights},
         {"overwrite", NULL, "replace a run that the run folder holds", BNF_ARG_FLAG, &overwrite},
         {"take-over", NULL, "take the run folder away from another job that seems to be alive; that one then stops",
          BNF_ARG_FLAG, &take_over},
@@ -85,12 +98,10 @@ bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
         return bnf_fail(BNF_ERR_CONFIG, "give one configuration file (banff train --help)");
     if (resume && overwrite)
         return bnf_fail(BNF_ERR_CONFIG, "--resume and --overwrite exclude each other");
-    if (limit) {
-        snprintf(limit_set, sizeof limit_set, "run.time_limit=%s", limit);
-        if (set.count == BNF_ARGS_MAX_ITEMS)
-            return bnf_fail(BNF_ERR_CONFIG, "more than %d times --set and --time-limit", BNF_ARGS_MAX_ITEMS);
-        set.item[set.count++] = limit_set;
-    }
+    if (limit)
+        BNF_TRY(add_set(&set, "run.time_limit", limit, limit_set, sizeof limit_set));
+    if (weights)
+        BNF_TRY(add_set(&set, "train.weights", weights, weights_set, sizeof weights_set));
     bnf_job *job;
     bnf_train_result result;
     bnf_train_options options = {

@@ -75,6 +75,8 @@ static const bnf_cfg_key train_keys[] = {
      "bf16: gradients are rounded to bfloat16 before every addition over leaves and travel in half the bytes; changes "
      "results, the same for any number of ranks",
      .choices = wire_names},
+    {"weights", BNF_CFG_STRING, offsetof(bnf_train_settings, weights), "",
+     "start from the raw weights of this .npz or safetensors file (docs/weights.md); empty: drawn from the seed"},
     {"shared_above", BNF_CFG_INT, offsetof(bnf_train_settings, shared_above), "67108864",
      "elements above which a weight belongs to all ranks together, by slices, instead of one owner; changes results by "
      "rounding, the same for any number of ranks; 0: never",

@@ -40,6 +40,7 @@ typedef struct bnf_train_settings {
     int64_t nonfinite_limit; /* updates left out in a row; 0: any number */
     int precision;           /* bnf_precision */
     int gradient_wire;       /* bnf_gradient_wire */
+    char *weights;           /* file of start weights; "": drawn from the seed */
     int64_t shared_above;    /* elements above which all ranks own a parameter together; 0: never */
 } bnf_train_settings;
 

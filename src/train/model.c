@@ -3,8 +3,11 @@
 
 #include "base/assert.h"
 #include "base/bf16.h"
+#include "comm/agree.h"
 #include "comm/host.h"
 #include "comm/tree.h"
+#include "train/arrays.h"
+#include "train/state.h"
 
 #include <omp.h>
 #include <stdlib.h>
@@ -132,6 +135,23 @@ void bnf_model_release(bnf_model *model)
     bnf_plan_destroy(model->plan);
     bnf_graph_destroy(model->graph);
     *model = (bnf_model){0};
+}
+
+bnf_status bnf_job_start_weights(const bnf_job *job, const bnf_comm *comm, bnf_params *params)
+{
+    const char *path = job->train.weights;
+    char hash[17];
+    if (!path || !path[0])
+        return BNF_OK;
+    bnf_status s = bnf_params_read(params, path);
+    BNF_TRY(bnf_comm_agree(comm, s == BNF_OK ? s : bnf_fail_context(s, "train.weights")));
+    bnf_state_hash(params, hash);
+    int64_t least = (int64_t)strtoull(hash, NULL, 16), most = least;
+    BNF_TRY(bnf_comm_allreduce_i64(comm, BNF_COMM_MIN, &least, 1));
+    BNF_TRY(bnf_comm_allreduce_i64(comm, BNF_COMM_MAX, &most, 1));
+    if (least == most)
+        return BNF_OK;
+    return bnf_fail(BNF_ERR_CONFIG, "train.weights: %s is not the same file for all ranks", path);
 }
 
 int bnf_job_threads(const bnf_job *job, const bnf_comm *comm)

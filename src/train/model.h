@@ -33,6 +33,10 @@ double bnf_model_scalar(const bnf_model *model, bnf_val v);
 /* Frees what the struct holds; legal on a zeroed one. */
 void bnf_model_release(bnf_model *model);
 
+/* Start weights from train.weights; if that is empty, those of bnf_params_init stay. Collective. Errors: those of
+ * bnf_params_read; BNF_ERR_CONFIG if ranks have read different files. All ranks return the same. */
+bnf_status bnf_job_start_weights(const bnf_job *job, const bnf_comm *comm, bnf_params *params);
+
 /* Threads of this rank: run.threads, or OMP_NUM_THREADS, or this rank's share of the processors it may use. */
 int bnf_job_threads(const bnf_job *job, const bnf_comm *comm);
 /* Loader for a split, for this rank's leaves. `batch`: rows of the global batch, in training bnf_data_rows.

@@ -186,6 +186,7 @@ static bnf_status set_up(trainer *t)
     BNF_TRY(bnf_comm_agree(t->comm, open_data(t)));
     bnf_memory_count(&t->memory, BNF_MEMORY_DATA);
     BNF_TRY(bnf_comm_agree(t->comm, build(t)));
+    BNF_TRY(bnf_job_start_weights(t->job, t->comm, t->params));
     BNF_TRY(make_loaders(t));
     bnf_memory_count(&t->memory, BNF_MEMORY_LOADERS);
     BNF_TRY(bnf_comm_agree(t->comm, bnf_rule_create(&t->job->optim, t->params, t->per_epoch, t->total, &t->rule)));

@@ -49,8 +49,42 @@ else
     echo "numpy is not installed: shapes were not checked"
 fi
 "$banff" export "$work/run" >"$work/out" 2>&1 && fail "export without --out succeeded"
-grep -qF -- "--out FILE.npz" "$work/out" || fail "no hint at --out"
+grep -qF -- "--out FILE" "$work/out" || fail "no hint at --out"
 timeout 60 mpirun -n 2 "$banff" export "$work/run" --out /no/such/folder/w.npz >"$work/out" 2>&1
 code=$?
 if [ $code = 0 ] || [ $code = 124 ] || ! grep -q "/no/such/folder" "$work/out"; then fail "an unwritable output (exit code $code)"; fi
+
+# Start weights: what --initial writes is what training starts from; raw weights of a run go in again.
+train() { "$banff" train "$work/config.yaml" --overwrite "$@" >"$work/out" 2>&1 && grep '^weights' "$work/out"; }
+plain=$(train) || fail "train again"
+for format in npz safetensors; do
+    "$banff" export "$work/config.yaml" --initial --out "$work/start.$format" >"$work/out" 2>&1 || fail "export --initial $format"
+    [ "$(train --set seed=1 --weights "$work/start.$format")" = "$plain" ] || fail "other weights from start.$format"
+done
+cp "$work/start.npz" "$work/first.npz"
+train --set seed=2 >/dev/null
+"$banff" export "$work/run" --raw --out "$work/raw.safetensors" >"$work/out" 2>&1 || fail "export --raw"
+"$banff" export "$work/config.yaml" --initial --set train.weights="$work/raw.safetensors" --out "$work/again.safetensors" \
+    >"$work/out" 2>&1 || fail "export --initial of start weights"
+cmp "$work/raw.safetensors" "$work/again.safetensors" >"$work/out" 2>&1 || fail "raw weights differ after a round trip"
+two=$(mpirun -n 2 "$banff" train "$work/config.yaml" --overwrite --weights "$work/raw.safetensors" 2>"$work/out" | grep '^weights')
+[ -n "$two" ] && [ "$(train --weights "$work/raw.safetensors")" = "$two" ] || fail "1 and 2 ranks from start weights differ"
+[ "$two" != "$plain" ] || fail "start weights changed nothing"
+
+# refused WORD OPTION...: training ends on both ranks, with a message.
+refused() {
+    timeout 60 mpirun -n 2 "$banff" train "$work/config.yaml" --overwrite "${@:2}" >"$work/out" 2>&1
+    local code=$?
+    if [ $code = 0 ] || [ $code = 124 ] || ! grep -qF -- "$1" "$work/out"; then fail "no '$1' for ${*:2} (exit code $code)"; fi
+}
+head -c 2000 "$work/start.safetensors" >"$work/cut.safetensors"
+refused "is cut off" --weights "$work/cut.safetensors"
+refused "'dense1.weight' has the shape [6, 120], the network's is [8, 120]" --weights "$work/start.npz" \
+    --set 'model.layers=[{type: conv, out: 4, stride: 2}, {type: groupsort2}, {type: dense, out: 8}, {type: head, out: 10, bias: false}]'
+refused "no/such/file" --weights "$work/no/such/file"
+
+"$banff" export "$work/config.yaml" --batches 2 --out "$work/batches.npz" >"$work/out" 2>&1 || fail "export --batches"
+grep -q "2 batches of 32 rows" "$work/out" || fail "what --batches says"
+"$banff" export "$work/config.yaml" --batches 2 --initial --out "$work/x.npz" >"$work/out" 2>&1 && fail "two things at once"
+"$banff" export "$work/run" --format pickle --out "$work/x.npz" >"$work/out" 2>&1 && fail "an unknown format"
 exit $failed

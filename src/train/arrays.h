@@ -1,0 +1,54 @@
+/* train/arrays.h - named arrays in files that other programs read and write: .npz (train/npz.h) and safetensors.
+ *
+ * safetensors: the length of the header (8 bytes, little-endian), a JSON object that gives each name its type, shape and
+ * place, and the values, row-major and little-endian. */
+#ifndef BNF_TRAIN_ARRAYS_H
+#define BNF_TRAIN_ARRAYS_H
+
+#include <banff/graph.h>
+
+#include "base/str.h"
+
+#define BNF_ARRAY_MAX_DIMS 8
+
+typedef struct bnf_array {
+    char *name;     /* owned */
+    char dtype[16]; /* as the file says it: "<f4", "F32" */
+    bool f32;
+    int ndim;
+    int64_t dim[BNF_ARRAY_MAX_DIMS];
+    const void *values; /* borrowed from the file's content; at any address, so copy before use */
+} bnf_array;
+
+/* A file's arrays in the order of the file. Zero-initialise, release with bnf_arrays_release. */
+typedef struct bnf_arrays {
+    bnf_buf content;
+    bnf_array *item; /* [count] */
+    int64_t count, room;
+} bnf_arrays;
+
+/* Elements of the shape; -1 if the product is not an int64_t or an extent is negative. */
+int64_t bnf_array_elements(const bnf_array *array);
+
+/* Reads a file; which of the formats it is, its first bytes tell. Errors: BNF_ERR_IO, BNF_ERR_FORMAT (neither, cut off,
+ * damaged: an .npz has checksums), BNF_ERR_UNSUPPORTED (compressed or larger than 4 GiB), BNF_ERR_MEMORY; the message
+ * names the file. */
+bnf_status bnf_arrays_read(const char *path, bnf_arrays *arrays);
+void bnf_arrays_release(bnf_arrays *arrays);
+
+/* Appends an array, whose values point into the content. The name is copied. */
+bnf_status bnf_arrays_add(bnf_arrays *arrays, const bnf_array *array, const char *name);
+/* The parts of bnf_arrays_read: content is there. Messages do not name the file. */
+bnf_status bnf_arrays_parse_npz(bnf_arrays *arrays);
+bnf_status bnf_arrays_parse_safetensors(bnf_arrays *arrays);
+
+/* All parameters and states of a store under their names; replaces the file at once and as a whole. Equal values give
+ * equal bytes. Not collective. Errors: BNF_ERR_IO naming the file, BNF_ERR_MEMORY. */
+bnf_status bnf_safetensors_write_params(bnf_params *params, const char *path);
+
+/* Gives every parameter and state of the store the array of its name. Not collective. Errors: those of bnf_arrays_read;
+ * BNF_ERR_CONFIG if a name is missing or unknown, a shape differs, an array is not f32 or a value is not finite: the
+ * message names file and array, and nothing was changed. */
+bnf_status bnf_params_read(bnf_params *params, const char *path);
+
+#endif
