@@ -150,6 +150,7 @@ typedef struct bnf_plan_config {
                  before those of lower ones are computed, and if there are any, one in the forward pass, so that upper
                  layers' weights may arrive late; costs memory for activations of all leaves, changes no bit */
     bnf_recompute recompute;
+    int recompute_blocks; /* BNF_RECOMPUTE_BLOCKS: only what stands before the mark of this number, from 0; 0: all */
     bool bf16_sums; /* f32 only: gradients are rounded to bfloat16 before every addition over leaves; other bits, the
                        same for any number of ranks and threads */
 } bnf_plan_config;

@@ -4,7 +4,8 @@
  *
  * Blocks: every leaf-level value of the forward pass that the backward pass reads is computed again from the nearest
  * marked values (bnf_graph_mark) before it, once, in front of its first reader of the backward pass. What stands behind
- * the last mark is left alone: the backward pass begins there.
+ * the last mark is left alone: the backward pass begins there. So is, if only some blocks are asked for, what stands
+ * behind them: the first ones are the largest.
  *
  * Elementwise: a value whose node is cheap (BNF_OP_CHEAP) and has one large input is computed again in every later
  * segment that reads it, provided that this segment has the input at hand anyway, for itself or for one after it. */
@@ -135,8 +136,10 @@ static void stand_in_block(rewrite *r, int32_t value, int before, int last_mark)
 static bnf_status recompute_blocks(bnf_plan *p)
 {
     rewrite r = {.p = p};
-    int last_mark = -1;
-    for (int i = 0; i < p->graph->n_marks; i++) {
+    int last_mark = -1, marks = p->graph->n_marks;
+    if (p->cfg.recompute_blocks > 0 && p->cfg.recompute_blocks < marks)
+        marks = p->cfg.recompute_blocks + 1;
+    for (int i = 0; i < marks; i++) {
         const bnf_value *v = &p->graph->values[p->graph->marks[i]];
         if (v->kind == BNF_V_RESULT && v->node > last_mark)
             last_mark = v->node;

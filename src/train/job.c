@@ -53,6 +53,9 @@ static const bnf_cfg_key run_keys[] = {
      "activations computed again in the backward pass to save memory: never, elementwise (where it is nearly free), "
      "blocks (everything inside residual blocks: about one more forward pass)",
      .choices = recompute_names},
+    {"recompute_blocks", BNF_CFG_INT, offsetof(bnf_run_settings, recompute_blocks), "0",
+     "for recompute: blocks, only so many residual blocks, from the input; the first save most; 0: all", .min = 0,
+     .max = 1e6},
 };
 
 static const bnf_cfg_key train_keys[] = {

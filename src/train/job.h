@@ -22,7 +22,8 @@ typedef struct bnf_run_settings {
     char *time_limit; /* train/limit.h */
     int64_t watchdog; /* seconds; 0: off */
     bool eager, reference;
-    int recompute; /* bnf_recompute */
+    int recompute;            /* bnf_recompute */
+    int64_t recompute_blocks; /* 0: all */
 } bnf_run_settings;
 
 typedef enum bnf_nonfinite { BNF_NONFINITE_STOP = 0, BNF_NONFINITE_SKIP } bnf_nonfinite;

@@ -110,6 +110,7 @@ bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *
                            .hold_states = true,
                            .cuts = model->cuts,
                            .recompute = (bnf_recompute)job->run.recompute,
+                           .recompute_blocks = (int)job->run.recompute_blocks,
                            .bf16_sums = job->train.gradient_wire == BNF_WIRE_BF16,
                            .seed = (uint64_t)job->seed};
     return bnf_plan_create(&cfg, model->graph, keep, n, &model->plan);

@@ -93,10 +93,15 @@ static void test_recompute(void **unused)
     assert_true(blocks.nodes > elementwise.nodes);
     assert_true(elementwise.leaf_bytes < never.leaf_bytes);
     assert_true(blocks.leaf_bytes < elementwise.leaf_bytes);
+    cfg.recompute_blocks = 1;
+    outcome first = run(BNF_F32, &cfg);
+    same_bits(&never, &first);
+    assert_true(first.nodes > elementwise.nodes && first.nodes < blocks.nodes);
+    cfg.recompute_blocks = 0;
     cfg.cuts = 2; /* cuts come after */
     outcome cut = run(BNF_F32, &cfg);
     same_bits(&never, &cut);
-    free(never.grads), free(elementwise.grads), free(blocks.grads), free(cut.grads);
+    free(never.grads), free(elementwise.grads), free(blocks.grads), free(first.grads), free(cut.grads);
 }
 
 static void test_joined(void **unused)
