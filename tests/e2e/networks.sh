@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Networks by name and residual blocks: every configuration of jobs/ builds, a small 1-Lipschitz residual network has the same weights on
-# 1 and 3 ranks, is certified, and withstands the attack; lists and settings that contradict themselves are refused.
-# Usage: networks.sh BUILD SOURCE
+# Networks by name and residual blocks: every configuration of jobs/ builds; a small 1-Lipschitz residual network has the same weights
+# on 1 and 3 ranks, is certified, and withstands the attack; so has its unconstrained form on 1 and 2 ranks, with blocks computed again;
+# lists and settings that contradict themselves are refused. Usage: networks.sh BUILD SOURCE
 set -u
 build=$1
 source=$2
@@ -54,8 +54,12 @@ constant=$(sed -n 's/^ *"lipschitz_features": \([^,]*\).*/\1/p' "$work/one/certi
 awk -v l="${constant:-9}" 'BEGIN { exit !(l > 0.9 && l < 1.01) }' || fail "Lipschitz constant $constant is not about 1"
 run "attack" "$banff" attack "$work/one" --option samples=8
 run "train the unconstrained form" "$banff" train "$work/net.yaml" --set run.folder="$work/free" --set model.constraint=none \
-    --set 'loss.kind=cross_entropy' --set train.steps=2
+    --set loss.kind=cross_entropy --set train.steps=2
+free=$(weights)
 run "certify the unconstrained form" "$banff" certify "$work/free"
+run "train the unconstrained form on 2 ranks, blocks computed again" mpirun -n 2 "$banff" train "$work/net.yaml" \
+    --set run.folder="$work/free2" --set model.constraint=none --set loss.kind=cross_entropy --set train.steps=2 --set run.recompute=blocks
+[ -n "$free" ] && [ "$free" = "$(weights)" ] || fail "weights of the unconstrained form: $free and $(weights)"
 
 # ---- what is refused
 refuse() { # refuse TEXT SET...

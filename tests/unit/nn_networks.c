@@ -1,24 +1,6 @@
 /* Named networks have the published numbers of parameters, residual blocks add what they say and begin as their
- * shortcut where asked, and lists that are no network are refused by number. */
-#include <banff/nn.h>
-
-#include "base/mem.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define OK(expr)                                            \
-    do {                                                    \
-        if ((expr) != BNF_OK)                               \
-            fail_msg("%s: %s", #expr, bnf_error_message()); \
-    } while (0)
+ * shortcut where asked, gradients are those of differences, and lists that are no network are refused by number. */
+#include "graph_fixture.h"
 
 /* A graph of `n` layers over one image [h,w,c] per leaf; not planned, so that size costs nothing. */
 typedef struct lab {
@@ -223,6 +205,34 @@ static void batch_center(void **state)
     }
 }
 
+/* ---- gradients, over leaves whose means differ ---- */
+
+static bnf_val build_blocks(fixture *f)
+{
+    bnf_layer l[] = {layer(BNF_LAYER_BATCH_CENTER, 0), layer(BNF_LAYER_BLOCK, 0), layer(BNF_LAYER_CONV, 3),
+                     layer(BNF_LAYER_BATCH_CENTER, 0), layer(BNF_LAYER_TANH, 0),  layer(BNF_LAYER_SHORTCUT, 0),
+                     layer(BNF_LAYER_CONV, 3),         layer(BNF_LAYER_ADD, 0),   layer(BNF_LAYER_BLOCK, 0),
+                     layer(BNF_LAYER_TANH, 0),         layer(BNF_LAYER_ADD, 0),   layer(BNF_LAYER_GLOBAL_AVG_POOL, 0),
+                     layer(BNF_LAYER_HEAD, 3)};
+    l[6].kernel = 1;
+    bnf_lip lip = bnf_lip_default(BNF_LIP_NONE);
+    bnf_val y = bnf_nn_network(&f->scope, f->x, l, sizeof l / sizeof *l, &lip);
+    return bnf_loss_cross_entropy(&f->scope, y, f->labels, 0.1);
+}
+
+static void gradients(void **state)
+{
+    (void)state;
+    bnf_desc sample = bnf_desc_4d(BNF_F64, 1, 4, 3, 2);
+    for (int recompute = BNF_RECOMPUTE_NEVER; recompute <= BNF_RECOMPUTE_BLOCKS; recompute++) {
+        fixture f;
+        bnf_plan_config cfg = {.threads = 1, .recompute = (bnf_recompute)recompute};
+        fixture_open(&f, BNF_F64, 6, 3, &sample, 3, build_blocks, &cfg);
+        fixture_check_gradients(&f, 1e-7);
+        fixture_close(&f);
+    }
+}
+
 /* ---- lists that are no network ---- */
 
 static void refused(const bnf_layer *layers, int n, const char *message)
@@ -257,7 +267,7 @@ int main(void)
         cmocka_unit_test(published_counts), cmocka_unit_test(constrained_counts),
         cmocka_unit_test(widths),           cmocka_unit_test(sums),
         cmocka_unit_test(zero_init),        cmocka_unit_test(batch_center),
-        cmocka_unit_test(wrong_order),
+        cmocka_unit_test(gradients),        cmocka_unit_test(wrong_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
