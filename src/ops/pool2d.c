@@ -152,6 +152,7 @@ static const bnf_kernel pool_kernels[] = {
 };
 static const bnf_kernel pool_bf16_kernels[] = {
     {"simd2x2", bnf_pool2d_quad_create, bnf_pool2d_quad, NULL},
+    {"dnnl", bnf_pool2d_dnnl_create, bnf_pool2d_dnnl, bnf_pool2d_dnnl_destroy},
     {0},
 };
 

@@ -55,7 +55,7 @@ void bnf_pool2d_quad(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bn
 void bnf_pool2d_simd(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx, const void *const *in,
                      void *const *out, void *scratch);
 
-/* Kernel "dnnl": f32; MAX and AVG forward, AVG backward. */
+/* Kernel "dnnl": MAX and AVG forward in f32 and bf16, AVG backward in f32. */
 bnf_status bnf_pool2d_dnnl_create(const bnf_op_inst *inst, bnf_kernel_plan *k);
 void bnf_pool2d_dnnl(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx, const void *const *in,
                      void *const *out, void *scratch);

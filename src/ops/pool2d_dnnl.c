@@ -5,8 +5,8 @@
 bnf_status bnf_pool2d_dnnl_create(const bnf_op_inst *inst, bnf_kernel_plan *k)
 {
     bnf_pool2d_shape s = bnf_pool2d_shape_of(inst);
-    bool forward = inst->op == &bnf_op_pool2d;
-    if (inst->in[0].dtype != BNF_F32 || inst->n_in != 1 || s.kind == BNF_POOL_L2 ||
+    bool forward = inst->op == &bnf_op_pool2d, bf16 = inst->in[0].dtype == BNF_BF16;
+    if ((inst->in[0].dtype != BNF_F32 && !(bf16 && forward)) || inst->n_in != 1 || s.kind == BNF_POOL_L2 ||
         (!forward && s.kind == BNF_POOL_MAX))
         return BNF_ERR_UNSUPPORTED;
     bnf_dnnl_spec spec = {
@@ -18,6 +18,7 @@ bnf_status bnf_pool2d_dnnl_create(const bnf_op_inst *inst, bnf_kernel_plan *k)
         .stride = {s.stride[0], s.stride[1]},
         .pad = {s.pad[0], s.pad[1], s.pad[2], s.pad[3]},
     };
+    spec.src.bf16 = spec.dst.bf16 = bf16;
     bnf_dnnl *d = NULL;
     BNF_TRY(bnf_dnnl_create(&spec, inst->threads, &d));
     k->state = d;
