@@ -70,7 +70,8 @@ void bnf_error_clear(void);
     } while (0)
 
 /* Element types. BNF_F32 and BNF_F64 are the "real" types that sums and gradients may have. BNF_BF16 (the upper half of
- * an f32) is one that values between operations may have: operations compute in f32 and round their results to it. */
+ * an f32) is one that values between operations may have: operations compute in f32 and round their results to it. No
+ * file holds it. */
 typedef enum bnf_dtype { BNF_F32 = 0, BNF_F64, BNF_I32, BNF_I64, BNF_U8, BNF_BF16, BNF_DTYPE_COUNT } bnf_dtype;
 
 /* Bytes of one element; name such as "f32". */

@@ -194,7 +194,7 @@ static bool take_entry(words *w, int64_t image_bytes, bnf_ckpt_entry *e)
     e->name = (char *)take_word(w);
     const char *type = take_word(w);
     e->dtype = BNF_DTYPE_COUNT;
-    for (int t = 0; t < BNF_DTYPE_COUNT; t++)
+    for (int t = 0; t < BNF_BF16; t++) /* the last, which no file holds */
         if (strcmp(type, bnf_dtype_name((bnf_dtype)t)) == 0)
             e->dtype = (bnf_dtype)t;
     int64_t ndim = take_int(w);

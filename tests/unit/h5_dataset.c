@@ -47,7 +47,7 @@ static void every_type_comes_back(void **state)
     unsigned char data[8 * 24], back[8 * 24];
     uint32_t seed = 3;
     assert_ok(bnf_h5_file_create(path, &file));
-    for (int t = 0; t < BNF_DTYPE_COUNT; t++) {
+    for (int t = 0; t < BNF_BF16; t++) { /* which is the last, and in no file */
         for (size_t i = 0; i < sizeof data; i++)
             data[i] = (unsigned char)(next_random(&seed) % 64); /* small bytes: no NaN, whose bits need not survive */
         assert_ok(
