@@ -14,7 +14,8 @@
 #include <string.h>
 
 #define PART_ROWS 256
-#define ENCODED_VERSION 2 /* of format_version */
+#define PIECE_BYTES ((int64_t)64 << 20) /* of a part that are written at a time: MPI counts bytes in an int */
+#define ENCODED_VERSION 2               /* of format_version */
 
 /* The data sets of a split. */
 enum { BYTES = 0, OFFSETS, EXTENTS, SUMS, LABELS, TABLES };
@@ -135,51 +136,67 @@ static void count_part(struct encoded_job *job)
     }
 }
 
-/* Writes the part at hand, whose bytes begin at `from`; count 0: this rank has none in this round. The sizes become
- * offsets; the last part also writes where the bytes end. */
-static bnf_status write_part(struct encoded_job *job, int split, int64_t count, int64_t from, int64_t *offsets,
-                             bnf_status local)
+/* Writes the part's bytes from `from` on, piece by piece. most: of the ranks' parts, so that all take the same number
+ * of pieces, some of them empty. */
+static bnf_status write_bytes(struct encoded_job *job, int64_t bytes, int64_t from, int64_t most, bnf_status local)
+{
+    for (int64_t done = 0; done < most; done += PIECE_BYTES) {
+        int64_t left = bytes > done ? bytes - done : 0;
+        int64_t count = left < PIECE_BYTES ? left : PIECE_BYTES, start = count > 0 ? from + done : 0;
+        const char *data = count > 0 ? job->part.bytes.data + done : NULL;
+        BNF_TRY(bnf_h5_dataset_write_slab_all(job->table[BYTES], BNF_U8, &start, &count, data, local));
+    }
+    return BNF_OK;
+}
+
+/* Writes the tables of the part at hand; count 0: this rank has none in this round. The sizes become offsets from
+ * `from` on; the last part also writes where the bytes end. */
+static bnf_status write_tables(struct encoded_job *job, int split, int64_t count, int64_t from, int64_t *offsets)
 {
     const bnf_import_part *p = &job->part;
     bool last = count > 0 && p->first + count == job->source->count[split];
-    int64_t first = count > 0 ? p->first : 0, at = from;
-    int64_t start[] = {first, 0}, extent[] = {count, 2}, ends[] = {count + last, 0};
-    int64_t bytes = count > 0 && local == BNF_OK ? (int64_t)p->bytes.size : 0;
+    int64_t start[] = {count > 0 ? p->first : 0, 0}, extent[] = {count, 2}, ends = count + last;
 
-    for (int64_t i = 0; i < count && local == BNF_OK; i++) {
-        offsets[i] = at;
-        at += p->sizes[i];
+    for (int64_t i = 0; i < count; i++) {
+        offsets[i] = from;
+        from += p->sizes[i];
     }
-    offsets[count] = at;
-    BNF_TRY(bnf_h5_dataset_write_slab_all(job->table[BYTES], BNF_U8, &from, &bytes, p->bytes.data, local));
-    BNF_TRY(bnf_h5_dataset_write_slab_all(job->table[OFFSETS], BNF_I64, start, ends, offsets, BNF_OK));
+    offsets[count] = from;
+    BNF_TRY(bnf_h5_dataset_write_slab_all(job->table[OFFSETS], BNF_I64, start, &ends, offsets, BNF_OK));
     BNF_TRY(bnf_h5_dataset_write_slab_all(job->table[EXTENTS], BNF_I32, start, extent, p->extents, BNF_OK));
     BNF_TRY(bnf_h5_dataset_write_slab_all(job->table[SUMS], BNF_I64, start, extent, p->sums, BNF_OK));
     return bnf_h5_dataset_write_slab_all(job->table[LABELS], BNF_I32, start, extent, p->labels, BNF_OK);
 }
 
-static bnf_status write_parts(struct encoded_job *job, int split, int64_t *offsets)
+/* This rank's part of a round: part k, which the table of sizes says has so many bytes. */
+static bnf_status load_part(struct encoded_job *job, int split, int64_t k)
 {
     char path[PATH_MAX + 64];
-    int64_t rank = bnf_comm_rank(job->comm), ranks = bnf_comm_size(job->comm), from = 0;
 
-    for (int64_t round = 0; round < job->parts[split]; round += ranks) {
-        int64_t k = round + rank, mine = from;
-        bool any = k < job->parts[split];
-        bnf_status status = BNF_OK;
-        for (int64_t j = round; j < round + ranks && j < job->parts[split]; j++) {
-            mine = j < k ? mine + job->bytes[split][j] : mine;
-            from += job->bytes[split][j];
+    select_part(job, split, k, path);
+    BNF_TRY(bnf_import_part_read(path, job->fingerprint, job->source->c, &job->part));
+    if ((int64_t)job->part.bytes.size != job->bytes[split][k])
+        return bnf_fail(BNF_ERR_IO, "'%s' has changed meanwhile", path);
+    count_part(job);
+    return BNF_OK;
+}
+
+static bnf_status write_parts(struct encoded_job *job, int split, int64_t *offsets)
+{
+    const int64_t *bytes = job->bytes[split];
+    int64_t rank = bnf_comm_rank(job->comm), ranks = bnf_comm_size(job->comm), parts = job->parts[split], from = 0;
+
+    for (int64_t round = 0; round < parts; round += ranks) {
+        int64_t k = round + rank, mine = from, most = 0;
+        bool any = k < parts;
+        for (int64_t j = round; j < round + ranks && j < parts; j++) {
+            mine = j < k ? mine + bytes[j] : mine;
+            from += bytes[j];
+            most = bytes[j] > most ? bytes[j] : most;
         }
-        if (any) {
-            select_part(job, split, k, path);
-            status = bnf_import_part_read(path, job->fingerprint, job->source->c, &job->part);
-            if (status == BNF_OK && (int64_t)job->part.bytes.size != job->bytes[split][k])
-                status = bnf_fail(BNF_ERR_IO, "'%s' has changed meanwhile", path);
-            if (status == BNF_OK)
-                count_part(job);
-        }
-        BNF_TRY(write_part(job, split, any ? job->part.count : 0, any ? mine : 0, offsets, status));
+        bnf_status status = any ? load_part(job, split, k) : BNF_OK;
+        BNF_TRY(write_bytes(job, any ? bytes[k] : 0, mine, most, status));
+        BNF_TRY(write_tables(job, split, any ? job->part.count : 0, mine, offsets));
     }
     return BNF_OK;
 }
@@ -270,6 +287,26 @@ static bnf_status take_fingerprint(struct encoded_job *job)
     return BNF_OK;
 }
 
+/* Makes the folder of the parts, beside the file that is to come. */
+static bnf_status start_folder(const struct encoded_job *job, bool resume)
+{
+    char beside[PATH_MAX];
+    char *slash;
+
+    snprintf(beside, sizeof beside, "%s", job->out);
+    slash = strrchr(beside, '/');
+    if (slash)
+        slash[slash == beside] = 0;
+    if (slash && !bnf_fs_is_folder(beside))
+        return bnf_fail(BNF_ERR_IO, "cannot write '%s': there is no folder '%s'", job->out, beside);
+    if (bnf_fs_exists(job->folder) && !resume)
+        return bnf_fail(BNF_ERR_CONFIG,
+                        "'%s' holds what an interrupted import has done: --resume goes on from there; remove it to "
+                        "begin anew",
+                        job->folder);
+    return bnf_fs_make_folders(job->folder);
+}
+
 static bnf_status prepare(struct encoded_job *job, const bnf_import_output *o, bool resume, int64_t part_rows)
 {
     if (o->deflate != 0 || o->chunk_bytes != 0)
@@ -286,14 +323,7 @@ static bnf_status prepare(struct encoded_job *job, const bnf_import_output *o, b
         BNF_TRY(bnf_calloc((size_t)job->parts[split], sizeof **job->bytes, "sizes of parts", &job->bytes[split]));
     }
     BNF_TRY(take_fingerprint(job));
-    if (bnf_comm_rank(job->comm) != 0)
-        return BNF_OK;
-    if (bnf_fs_exists(job->folder) && !resume)
-        return bnf_fail(BNF_ERR_CONFIG,
-                        "'%s' holds what an interrupted import has done: --resume goes on from there; remove it to "
-                        "begin anew",
-                        job->folder);
-    return bnf_fs_make_folders(job->folder);
+    return bnf_comm_rank(job->comm) == 0 ? start_folder(job, resume) : BNF_OK;
 }
 
 static bnf_status run(struct encoded_job *job, const bnf_import_output *output, bool resume, int64_t part_rows)

@@ -312,6 +312,18 @@ static void test_import_goes_on(void **state)
     snprintf(set, sizeof set, "%s", kept);
     assert_int_equal(stat(in(parts, "train-00000002.h5"), &after), 0);
     assert_true(before.st_ino == after.st_ino && before.st_mtime == after.st_mtime);
+    for (int k = 0; k < 2; k++) { /* a part that is damaged in its middle, or cut off */
+        const char *part = in(parts, "train-00000001.h5");
+        unsigned char *content = read_back(part, &size);
+        unsigned char kept_byte = content[size / 2];
+        content[size / 2] ^= 0x20;
+        write_file(part, content, k == 0 ? size : size / 2);
+        assert_fails(import_to(out, true, true, &s), BNF_ERR_FORMAT, part);
+        assert_false(bnf_fs_exists(out));
+        content[size / 2] = kept_byte;
+        write_file(part, content, size);
+        free(content);
+    }
     assert_ok(import_to(out, true, true, &s));
     assert_string_equal(s.checksum, whole.checksum);
     assert_false(bnf_fs_exists(parts));
@@ -332,6 +344,9 @@ static void test_options(void **state)
     assert_fails(bnf_import_folder(NULL, &o, &(bnf_import_output){.path = out, .deflate = 3}, &s), BNF_ERR_ARG,
                  "packed");
     assert_false(bnf_fs_exists(parts));
+    assert_fails(bnf_import_folder(NULL, &o, &(bnf_import_output){.path = in(folder, "none/out.h5")}, &s), BNF_ERR_IO,
+                 "none");
+    assert_false(bnf_fs_exists(in(folder, "none")));
 }
 
 int main(void)
