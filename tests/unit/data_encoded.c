@@ -215,6 +215,64 @@ static void test_batches(void **state)
     unlink(out);
 }
 
+/* ---- Failing allocations ---- */
+
+/* Everything from the file to the first batch. */
+static bnf_status first_batch(void)
+{
+    bnf_loader_config config = cropping(2, 0);
+    bnf_dataset *ds = NULL;
+    bnf_loader *loader = NULL;
+    const bnf_batch *batch;
+
+    bnf_status status = bnf_dataset_open(out, BNF_TRAIN, &ds);
+    if (status == BNF_OK)
+        status = bnf_dataset_set_size(ds, 20, 0.875);
+    if (status == BNF_OK)
+        status = bnf_loader_create(ds, &config, &loader);
+    if (status == BNF_OK)
+        status = bnf_loader_next(loader, &batch);
+    bnf_loader_destroy(loader);
+    bnf_dataset_close(ds);
+    return status;
+}
+
+static bnf_status import_again(void)
+{
+    bnf_import_summary s;
+    assert_ok(bnf_fs_remove(out));
+    assert_ok(bnf_fs_remove(parts));
+    return import_to(out, true, false, &s);
+}
+
+/* Every so many-th allocation fails once: an error, and nothing is kept. */
+static void fail_each(bnf_status (*run)(void), int least, int stride)
+{
+    int failures = 0;
+    for (int64_t n = 1;; n += stride) {
+        int64_t live = bnf_mem_live_blocks();
+        bnf_error_clear();
+        bnf_mem_fail_at(n);
+        bnf_status status = run();
+        bnf_mem_fail_at(0);
+        assert_int_equal(bnf_mem_live_blocks(), live);
+        if (status == BNF_OK)
+            break;
+        assert_int_equal(status, BNF_ERR_MEMORY);
+        failures++;
+    }
+    assert_true(failures >= least);
+}
+
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    snprintf(set, sizeof set, "%s/same", folder);
+    fail_each(import_again, 4, 37);
+    fail_each(first_batch, 15, 2);
+    unlink(out);
+}
+
 /* ---- Damage ---- */
 
 static int64_t offset_of(const char *name)
@@ -352,8 +410,10 @@ static void test_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_as_decoded), cmocka_unit_test(test_various_sizes),  cmocka_unit_test(test_batches),
-        cmocka_unit_test(test_damage),          cmocka_unit_test(test_import_goes_on), cmocka_unit_test(test_options),
+        cmocka_unit_test(test_same_as_decoded), cmocka_unit_test(test_various_sizes),
+        cmocka_unit_test(test_batches),         cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_damage),          cmocka_unit_test(test_import_goes_on),
+        cmocka_unit_test(test_options),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
