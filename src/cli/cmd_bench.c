@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "comm/agree.h"
 #include "dist/owners.h"
+#include "train/memory.h"
 #include "train/model.h"
 #include "train/overlap.h"
 #include "train/rule.h"
@@ -44,6 +45,7 @@ typedef struct bench {
     bnf_overlap overlap;
     double *times; /* [TIMES][steps]: step, compute, reduce, update, broadcast, exposed, least exposed */
     int64_t steps, rows;
+    double resident;      /* bytes of all ranks at most, before peaks are measured */
     double stall, passed; /* seconds of the timed steps: waiting for data, on the rank that waited longest; all */
 } bench;
 
@@ -116,10 +118,11 @@ static void print_json(bench *b, double peak, const bnf_bench_limits *limits, co
     printf(",\"samples_per_second\":%.6g,\"flops_per_step\":%.6g,\"gflops\":%.4g,\"compute_gflops\":%.4g,\"peak_"
            "gflops\":%.4g,"
            "\"compute_of_peak\":%.4g,\"step_of_peak\":%.4g,\"update_share\":%.4g,\"stall_share\":%.4g,"
-           "\"thread_mib\":%.4g,\"precision\":\"%s\",\"bf16_peak_gflops\":%.4g,\"memory_gbytes\":%.4g",
+           "\"thread_mib\":%.4g,\"resident_mib\":%.5g,\"precision\":\"%s\",\"bf16_peak_gflops\":%.4g,\"memory_gbytes\":"
+           "%.4g",
            batch / med[0], flops, flops / med[0] / 1e9, flops / med[1] / 1e9, peak, flops / med[1] / 1e9 / peak,
            flops / med[0] / 1e9 / peak, med[3] / med[0], b->stall / b->passed, (double)m->thread_bytes / 1048576.0,
-           bf16 ? "bf16" : "f32", limits->bf16_gflops, limits->memory_gbytes);
+           b->resident / 1048576.0, bf16 ? "bf16" : "f32", limits->bf16_gflops, limits->memory_gbytes);
 }
 
 /* Times the steps. Waiting for data happens before a step's clock starts and is counted by the loader. */
@@ -162,6 +165,8 @@ static bnf_status measure(bench *b, bool profile)
     BNF_TRY(bnf_comm_allreduce_f64(b->comm, BNF_COMM_MAX, b->times, TIMES * b->steps));
     for (int64_t i = 6 * b->steps; i < TIMES * b->steps; i++)
         b->times[i] = -b->times[i];
+    b->resident = (double)bnf_memory_resident_peak();
+    BNF_TRY(bnf_comm_allreduce_f64(b->comm, BNF_COMM_SUM, &b->resident, 1));
     BNF_TRY(bnf_comm_agree(b->comm, bnf_bench_limits_measure(b->threads, &limits)));
     bool bf16 = b->job->train.precision == BNF_PRECISION_BF16;
     double peak = bf16 ? limits.bf16_gflops : limits.f32_gflops; /* of this rank, then of all */
