@@ -97,6 +97,31 @@ static void test_bits_of_one_rank(void **unused)
     }
 }
 
+/* Rates that follow norms over all slices. */
+static void test_norms_over_slices(void **unused)
+{
+    (void)unused;
+    for (int k = 0; k < 2; k++) {
+        training t = kind(k ? emit_tight : emit_free, ABOVE), serial = t;
+        training *both[] = {&serial, &t};
+        begin(&serial, NULL, 1, 0);
+        begin(&t, world, 2, 0);
+        for (int i = 0; i < 2; i++) {
+            both[i]->optim.rule = k ? BNF_OPTIM_LAMB : BNF_OPTIM_LARS;
+            both[i]->optim.momentum = 0.9;
+            both[i]->optim.trust = 0.1;
+            both[i]->optim.weight_decay = 0.01;
+            bnf_rule_release(&both[i]->rule);
+            OK(bnf_rule_create(&both[i]->optim, both[i]->params, 10, 10, &both[i]->rule));
+            OK(bnf_updater_create(both[i]->comm, both[i]->params, both[i]->owner, &both[i]->rule.rule, i + 1,
+                                  &both[i]->updater));
+        }
+        assert_same_steps(&t, &serial, "norms over slices");
+        end(&t);
+        end(&serial);
+    }
+}
+
 static double largest_difference(training *a, training *b)
 {
     double most = 0;
@@ -302,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_slices),
         cmocka_unit_test(test_owners),
         cmocka_unit_test(test_bits_of_one_rank),
+        cmocka_unit_test(test_norms_over_slices),
         cmocka_unit_test(test_equals_single_owners),
         cmocka_unit_test(test_state_goes_out_and_in),
         cmocka_unit_test(test_nonfinite_changes_nothing),
