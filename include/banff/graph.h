@@ -137,6 +137,8 @@ typedef enum bnf_recompute {
     BNF_RECOMPUTE_BLOCKS       /* everything between marked values (bnf_graph_mark), too: one more forward pass */
 } bnf_recompute;
 
+struct bnf_spans; /* a recorder of the library's own, for profiles */
+
 typedef struct bnf_plan_config {
     const bnf_comm *comm; /* borrowed; NULL = this process alone */
     int threads;          /* OpenMP threads that take leaves */
@@ -153,6 +155,7 @@ typedef struct bnf_plan_config {
     int recompute_blocks; /* BNF_RECOMPUTE_BLOCKS: only what stands before the mark of this number, from 0; 0: all */
     bool bf16_sums; /* f32 only: gradients are rounded to bfloat16 before every addition over leaves; other bits, the
                        same for any number of ranks and threads */
+    struct bnf_spans *spans; /* borrowed; where threads tell what they are at (lane: thread); NULL: nowhere */
 } bnf_plan_config;
 
 /* Compiles; outputs: values to keep after a run. Collective over cfg->comm in effect (ranks must build the same

@@ -41,6 +41,11 @@ void bnf_pulse_wait(bool waits);
 
 void bnf_pulse_read(bnf_pulse_record *record);
 
+/* What the calling thread marks from now on, watchdog or not, becomes spans in the lane: steps (from one LOAD to the
+ * next), their phases, and waiting for other ranks. NULL: no more; ends the spans under way. */
+struct bnf_spans;
+void bnf_pulse_spans(struct bnf_spans *spans, int lane);
+
 /* For tests: when this phase of this step is marked, the thread stays there so long (INFINITY: for ever), once. */
 void bnf_pulse_stall(bnf_phase phase, int64_t step, double seconds);
 

@@ -47,6 +47,7 @@ static bnf_status store(const bnf_arg *arg, const char *text)
     case BNF_ARG_FLAG:
         *(bool *)arg->target = true;
         break;
+    case BNF_ARG_MAYBE:
     case BNF_ARG_STR:
         *(const char **)arg->target = text;
         break;
@@ -89,6 +90,8 @@ bnf_status bnf_args_parse(const bnf_arg *args, int count, int argc, char **argv,
             return unknown(args, count, name, length);
         if (arg->kind == BNF_ARG_FLAG && value)
             return bnf_fail(BNF_ERR_CONFIG, "--%s takes no value", arg->name);
+        if (arg->kind == BNF_ARG_MAYBE && !value)
+            value = "";
         if (arg->kind != BNF_ARG_FLAG && !value) {
             if (i + 1 == argc)
                 return bnf_fail(BNF_ERR_CONFIG, "--%s needs a value: %s", arg->name, arg->value);
@@ -108,8 +111,12 @@ void bnf_args_help(FILE *out, const char *synopsis, const char *about, const bnf
     fprintf(out, "usage: banff %s\n\n%s\n\noptions:\n", synopsis, about);
     for (int i = 0; i < count; i++) {
         char head[64];
-        snprintf(head, sizeof head, "--%s%s%s", args[i].name, args[i].value ? " " : "",
-                 args[i].value ? args[i].value : "");
+        bool maybe = args[i].kind == BNF_ARG_MAYBE;
+        snprintf(head, sizeof head, "--%s%s%s%s", args[i].name,
+                 maybe           ? "[="
+                 : args[i].value ? " "
+                                 : "",
+                 args[i].value ? args[i].value : "", maybe ? "]" : "");
         fprintf(out, "  %-26s %s\n", head, args[i].help);
     }
 }

@@ -19,10 +19,11 @@ typedef enum bnf_arg_kind {
     BNF_ARG_STR,  /* const char *: borrowed from argv */
     BNF_ARG_INT,  /* int64_t */
     BNF_ARG_REAL, /* double */
-    BNF_ARG_LIST  /* bnf_arg_list: the option may be repeated */
+    BNF_ARG_LIST, /* bnf_arg_list: the option may be repeated */
+    BNF_ARG_MAYBE /* const char *: `--name=value`, or `--name` alone for "" */
 } bnf_arg_kind;
 
-/* One option: `--name value` or `--name=value`. */
+/* One option: `--name value` or `--name=value`; BNF_ARG_MAYBE's value needs the =. */
 typedef struct bnf_arg {
     const char *name;  /* without the dashes */
     const char *value; /* what to call the value in the help, e.g. "FILE"; NULL for a flag */

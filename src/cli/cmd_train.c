@@ -16,6 +16,14 @@ static const char about[] =
     "of ranks\n"
     "and threads, and after any interruption: --resume auto continues from the newest checkpoint that verifies.\n";
 
+static void print_profile(const bnf_profile *profile)
+{
+    bnf_buf text = {0};
+    if (bnf_profile_text(profile, &text) == BNF_OK)
+        fputs(bnf_buf_text(&text), stdout);
+    bnf_buf_release(&text);
+}
+
 static void print_result(const bnf_job *job, const bnf_train_result *r)
 {
     printf("steps %lld  train loss %.4f accuracy %.4f", (long long)r->step, r->loss, r->accuracy);
@@ -30,6 +38,8 @@ static void print_result(const bnf_job *job, const bnf_train_result *r)
     printf("memory of rank 0: %.0f MiB planned, %.0f MiB at most\n", (double)r->planned_bytes / 1048576,
            (double)r->peak_bytes / 1048576);
     printf("weights %s\nrun folder %s\n", r->weights, job->run.folder);
+    if (r->profile.steps > 0)
+        print_profile(&r->profile);
 }
 
 /* The main thread hangs, maybe with a lock in its hands: nothing of stdio is touched, and nobody is waited for. The
@@ -53,7 +63,7 @@ static bnf_status add_set(bnf_arg_list *set, const char *key, const char *value,
     if ((size_t)snprintf(text, size, "%s=%s", key, value) >= size)
         return bnf_fail(BNF_ERR_CONFIG, "%s: '%s' is too long", key, value);
     if (set->count == BNF_ARGS_MAX_ITEMS)
-        return bnf_fail(BNF_ERR_CONFIG, "more than %d times --set, --time-limit and --weights", BNF_ARGS_MAX_ITEMS);
+        return bnf_fail(BNF_ERR_CONFIG, "more than %d times --set and options that stand for it", BNF_ARGS_MAX_ITEMS);
     set->item[set->count++] = text;
     return BNF_OK;
 }
@@ -61,8 +71,8 @@ static bnf_status add_set(bnf_arg_list *set, const char *key, const char *value,
 bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
 {
     bnf_arg_list set = {0}, files = {0};
-    const char *resume = NULL, *limit = NULL, *weights = NULL;
-    char limit_set[64], weights_set[1100];
+    const char *resume = NULL, *limit = NULL, *weights = NULL, *profile = NULL;
+    char limit_set[64], weights_set[1100], profile_set[64];
     bool help = false, help_config = false, overwrite = false, take_over = false;
     const bnf_arg args[] = {
         {"set", "KEY=VALUE", "override a key of the configuration; may be repeated", BNF_ARG_LIST, &set},
@@ -74,6 +84,10 @@ bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
          BNF_ARG_STR, &limit},
         {"weights", "FILE", "start from the raw weights of an .npz or safetensors file; train.weights", BNF_ARG_STR,
          &weights},
+        {"profile", "STEPS",
+         "record so many steps (10) after the first ones: trace/rank-*.json for Perfetto, and a table of where the "
+         "time went; run.profile",
+         BNF_ARG_MAYBE, &profile},
         {"overwrite", NULL, "replace a run that the run folder holds", BNF_ARG_FLAG, &overwrite},
         {"take-over", NULL, "take the run folder away from another job that seems to be alive; that one then stops",
          BNF_ARG_FLAG, &take_over},
@@ -102,6 +116,8 @@ bnf_status bnf_cmd_train(const bnf_comm *world, int argc, char **argv)
         BNF_TRY(add_set(&set, "run.time_limit", limit, limit_set, sizeof limit_set));
     if (weights)
         BNF_TRY(add_set(&set, "train.weights", weights, weights_set, sizeof weights_set));
+    if (profile)
+        BNF_TRY(add_set(&set, "run.profile", profile[0] ? profile : "10", profile_set, sizeof profile_set));
     bnf_job *job;
     bnf_train_result result;
     bnf_train_options options = {

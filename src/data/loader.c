@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/spans.h"
 #include "comm/agree.h"
 #include "data/store.h"
 #include "data/team.h"
@@ -72,6 +73,8 @@ struct bnf_loader {
     bnf_status status;   /* of that step */
     char message[MESSAGE_BYTES];
     bnf_loader_stats stats;
+    bnf_spans *spans; /* NULL: nobody records */
+    int lane;
 };
 
 /* ---- Filling one batch ---- */
@@ -253,10 +256,14 @@ static bool work_once(bnf_loader *l)
         return false;
     int64_t step = plan ? l->next_plan : l->next_fill;
     l->busy = true;
+    bnf_spans *spans = l->spans;
+    int lane = l->lane;
     pthread_mutex_unlock(&l->mutex);
+    int64_t begin = bnf_spans_now(spans);
     double started = bnf_clock_seconds();
     bnf_status status = plan ? plan_step(l, step) : fill_slot(l, step);
     double took = bnf_clock_seconds() - started;
+    bnf_spans_end(spans, lane, BNF_SPAN_READ, step, -1, begin);
     pthread_mutex_lock(&l->mutex);
     l->busy = false;
     l->stats.read_seconds += took;
@@ -612,6 +619,14 @@ bnf_status bnf_loader_next(bnf_loader *l, const bnf_batch **batch)
     pthread_mutex_unlock(&l->mutex);
     /* The message is stable: after a failure the thread rests until the next seek, which only this caller makes. */
     return status == BNF_OK ? BNF_OK : bnf_fail(status, "%s", l->message);
+}
+
+void bnf_loader_record(bnf_loader *l, bnf_spans *spans, int lane)
+{
+    pthread_mutex_lock(&l->mutex);
+    l->spans = l->has_thread ? spans : NULL;
+    l->lane = lane;
+    pthread_mutex_unlock(&l->mutex);
 }
 
 void bnf_loader_get_stats(bnf_loader *l, bnf_loader_stats *stats)

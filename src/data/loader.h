@@ -89,6 +89,11 @@ void bnf_loader_seek(bnf_loader *loader, int64_t step);
  * ranks agree by themselves. */
 bnf_status bnf_loader_next(bnf_loader *loader, const bnf_batch **batch);
 
+/* From now on the thread, if there is one, tells a recorder (base/spans.h) when it works; another lane for each
+ * loader. NULL: no more. */
+struct bnf_spans;
+void bnf_loader_record(bnf_loader *loader, struct bnf_spans *spans, int lane);
+
 /* [out] stats so far. */
 void bnf_loader_get_stats(bnf_loader *loader, bnf_loader_stats *stats);
 

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/bf16.h"
 #include "base/clock.h"
+#include "base/spans.h"
 #include "comm/agree.h"
 
 #include <math.h>
@@ -57,7 +58,9 @@ static void run_node(const bnf_plan *p, int index, int thread, int leaf, const t
     bnf_run_ctx ctx = {
         .thread = thread, .leaf = global, .first_sample = global * p->leaf_samples, .seed = p->cfg.seed, .step = step};
     if (!run->seconds) {
+        int64_t begin = bnf_spans_now(p->cfg.spans);
         kernel->run(&run->inst, &run->kernel, &ctx, in, out, p->scratch[thread]);
+        bnf_spans_end(p->cfg.spans, thread, BNF_SPAN_OP, index, global, begin);
         return;
     }
     double start = bnf_clock_seconds();
@@ -88,13 +91,16 @@ static void add(const bnf_plan *p, const bnf_segment *seg, int dst, int src, int
 }
 
 /* A leaf has computed a slot, in the window if there is one, at `from`. */
-static void finish_slot(const bnf_plan *p, const bnf_segment *seg, int index, const char *from, const target *to)
+static void finish_slot(const bnf_plan *p, const bnf_segment *seg, int thread, int index, const char *from,
+                        const target *to)
 {
     const bnf_slot *slot = &seg->slots[index];
+    int64_t begin = to->window || to->n_adds > 0 ? bnf_spans_now(p->cfg.spans) : 0;
     if (to->window)
         add_arrays(p, index >= seg->n_sums, to->dst + (size_t)slot->offset * bnf_plan_real(p), from, slot->elements);
     for (int i = 0; i < to->n_adds; i++)
         add(p, seg, to->adds[i].dst, to->adds[i].src, slot->offset, slot->offset + slot->elements);
+    bnf_spans_end(p->cfg.spans, thread, BNF_SPAN_ADD, index, -1, begin);
 }
 
 static void copy_slots(const bnf_plan *p, const bnf_segment *seg, int thread, int leaf, const target *to)
@@ -108,7 +114,7 @@ static void copy_slots(const bnf_plan *p, const bnf_segment *seg, int thread, in
         char *copy = to->window ? to->window : to->dst + (size_t)slot->offset * real;
         memcpy(copy, at(p, &p->places[root], thread, leaf, to->dst),
                bnf_desc_bytes(&p->graph->values[slot->value].desc));
-        finish_slot(p, seg, i, copy, to);
+        finish_slot(p, seg, thread, i, copy, to);
     }
 }
 
@@ -126,7 +132,7 @@ static void run_leaf(const bnf_plan *p, const bnf_segment *seg, int thread, int 
         run_node(p, seg->leaf_nodes[i], thread, leaf, to, step);
         for (int k = 0; k < run->inst.n_out && run->kernel.kernel; k++)
             if (run->out[k].kind == BNF_AT_REDUCE)
-                finish_slot(p, seg, run->out[k].slot, to->window ? to->window + run->out[k].stride : NULL, to);
+                finish_slot(p, seg, thread, run->out[k].slot, to->window ? to->window + run->out[k].stride : NULL, to);
         poll(p);
     }
     copy_slots(p, seg, thread, leaf, to);
@@ -150,8 +156,10 @@ static void run_merges(const bnf_plan *p, const bnf_segment *seg, int thread, in
 {
     int64_t unit = (int64_t)(BNF_ALIGN / bnf_plan_real(p)), blocks = seg->elements / unit;
     int64_t lo = blocks * thread / threads * unit, hi = blocks * (thread + 1) / threads * unit;
+    int64_t begin = p->n_merges > 0 ? bnf_spans_now(p->cfg.spans) : 0;
     for (int i = 0; i < p->n_merges && hi > lo; i++)
         add(p, seg, p->merges[i].dst, p->merges[i].src, lo, hi);
+    bnf_spans_end(p->cfg.spans, thread, BNF_SPAN_ADD, -1, -1, begin);
 }
 
 static bool all_finite(const bnf_desc *d, const void *data)
@@ -233,15 +241,26 @@ static bnf_status run_segment(const bnf_plan *p, int s, int64_t step)
         return BNF_OK;
     if (p->cfg.eager) /* one rank's failure may not leave the others in the sum below */
         BNF_TRY(run_eager_agreed(p, seg, step));
+    int64_t start = bnf_spans_now(p->cfg.spans), done = 0; /* of the calling thread */
 #pragma omp parallel num_threads(p->cfg.threads)
     {
         int thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        if (thread == 0)
+            bnf_spans_end(p->cfg.spans, 0, BNF_SPAN_BARRIER, s, -1, start);
         for (int t = thread; t < p->cfg.threads; t += threads) /* a smaller team does all walks, too */
             run_walk(p, seg, t, step);
+        int64_t begin = bnf_spans_now(p->cfg.spans);
 #pragma omp barrier
+        bnf_spans_end(p->cfg.spans, thread, BNF_SPAN_BARRIER, s, -1, begin);
         run_merges(p, seg, thread, threads);
+        if (thread == 0)
+            done = bnf_spans_now(p->cfg.spans);
     }
-    return sum_segment(p, seg);
+    bnf_spans_end(p->cfg.spans, 0, BNF_SPAN_BARRIER, s, -1, done);
+    int64_t begin = bnf_spans_now(p->cfg.spans);
+    bnf_status summed = sum_segment(p, seg);
+    bnf_spans_end(p->cfg.spans, 0, BNF_SPAN_SUM, s, -1, begin);
+    return summed;
 }
 
 /* Parameters that segment s is the first to read, into kernels' layouts if they have changed. */
@@ -253,6 +272,7 @@ static void repack_params(bnf_plan *p, int s)
         stale = p->packed[i].segment == s && p->packed[i].version != version;
     if (!stale)
         return;
+    int64_t begin = bnf_spans_now(p->cfg.spans);
 #pragma omp parallel for num_threads(p->cfg.threads) schedule(dynamic)
     for (int i = 0; i < p->n_packed; i++) {
         bnf_packed_param *e = &p->packed[i];
@@ -261,6 +281,7 @@ static void repack_params(bnf_plan *p, int s)
         e->pack->pack(e->pack, bnf_params_value(p->graph->params, e->param), e->data);
         e->version = version;
     }
+    bnf_spans_end(p->cfg.spans, 0, BNF_SPAN_PACK, s, -1, begin);
 }
 
 static bnf_status check_bound(const bnf_plan *p)
@@ -292,15 +313,19 @@ static bnf_status run_segments(bnf_plan *p, int64_t step)
 {
     for (int s = 0, group = 0; s <= p->n_segments; s++) {
         bnf_segment *seg = &p->segments[s];
+        int64_t begin = bnf_spans_now(p->cfg.spans);
         if (p->hooks.need)
             BNF_TRY(p->hooks.need(p->hooks.self, s));
+        bnf_spans_end(p->cfg.spans, 0, BNF_SPAN_MESSAGES, s, -1, p->hooks.need ? begin : 0);
         repack_params(p, s);
         BNF_TRY(run_segment(p, s, step));
         if (!p->hooks.ready || s == p->n_segments || seg->group.n_params == 0)
             continue;
+        begin = bnf_spans_now(p->cfg.spans);
         if (seg->packed)
             unpack_group(p, seg);
         BNF_TRY(p->hooks.ready(p->hooks.self, group++));
+        bnf_spans_end(p->cfg.spans, 0, BNF_SPAN_MESSAGES, s, -1, begin);
     }
     return BNF_OK;
 }

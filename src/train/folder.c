@@ -105,7 +105,8 @@ bool bnf_folder_used(const bnf_job *job)
 static bool ours(const char *name)
 {
     return strcmp(name, "metrics.jsonl") == 0 || strcmp(name, "log.txt") == 0 || strcmp(name, "config.yaml") == 0 ||
-           strcmp(name, ".watch") == 0 || strcmp(name, "report.html") == 0 || strncmp(name, "certificate", 11) == 0 ||
+           strcmp(name, "profile.json") == 0 || strcmp(name, "trace") == 0 || strcmp(name, ".watch") == 0 ||
+           strcmp(name, "report.html") == 0 || strncmp(name, "certificate", 11) == 0 ||
            strncmp(name, "events.out.tfevents.", 20) == 0;
 }
 

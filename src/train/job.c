@@ -56,6 +56,13 @@ static const bnf_cfg_key run_keys[] = {
     {"recompute_blocks", BNF_CFG_INT, offsetof(bnf_run_settings, recompute_blocks), "0",
      "for recompute: blocks, only so many residual blocks, from the input; the first save most; 0: all", .min = 0,
      .max = 1e6},
+    {"profile", BNF_CFG_INT, offsetof(bnf_run_settings, profile), "0",
+     "record so many steps after the first ones, for trace/rank-*.json and profile.json; 0: none", .min = 0,
+     .max = 10000},
+    {"profile_spans", BNF_CFG_INT, offsetof(bnf_run_settings, profile_spans), "0",
+     "operations recorded per thread at most (32 bytes each), booked before training; 0: as many as the steps have, in "
+     "256 MiB per rank at most",
+     .min = 0, .max = 1e9},
 };
 
 static const bnf_cfg_key train_keys[] = {

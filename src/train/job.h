@@ -24,6 +24,8 @@ typedef struct bnf_run_settings {
     bool eager, reference;
     int recompute;            /* bnf_recompute */
     int64_t recompute_blocks; /* 0: all */
+    int64_t profile;          /* steps to record; 0: none */
+    int64_t profile_spans;    /* operations and additions per thread at most; 0: as many as there are */
 } bnf_run_settings;
 
 typedef enum bnf_nonfinite { BNF_NONFINITE_STOP = 0, BNF_NONFINITE_SKIP } bnf_nonfinite;

@@ -107,6 +107,7 @@ bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *
                            .reference = job->run.reference,
                            .eager = job->run.eager || (eager && strcmp(eager, "1") == 0),
                            .profile = model->profile,
+                           .spans = model->spans,
                            .hold_states = true,
                            .cuts = model->cuts,
                            .recompute = (bnf_recompute)job->run.recompute,

@@ -10,10 +10,11 @@ typedef struct bnf_model {
     bnf_plan *plan;
     bnf_val x, labels, weight, count;
     bnf_model_values values;
-    bool bf16;          /* values inside the network are bf16 */
-    bool profile;       /* set before bnf_model_plan: count time per operation */
-    int cuts;           /* set before bnf_model_plan: bnf_plan_config.cuts */
-    bnf_val accuracy;   /* batch-level [1]: share of samples whose first largest logit is the label's */
+    bool bf16;               /* values inside the network are bf16 */
+    bool profile;            /* set before bnf_model_plan: count time per operation */
+    struct bnf_spans *spans; /* set before bnf_model_plan: bnf_plan_config.spans */
+    int cuts;                /* set before bnf_model_plan: bnf_plan_config.cuts */
+    bnf_val accuracy;        /* batch-level [1]: share of samples whose first largest logit is the label's */
     bnf_val input_grad; /* leaf-level, like x: gradient asked for by bnf_model_want_input_gradient, else BNF_NONE */
 } bnf_model;
 

@@ -2,12 +2,14 @@
  *
  *   FOLDER/config.yaml      resolved configuration          FOLDER/metrics.jsonl   one JSON object per line
  *   FOLDER/events.out...    the same for TensorBoard        FOLDER/log.txt         messages
- *   FOLDER/checkpoints/     ckpt/checkpoint.h               FOLDER/report.html     banff report */
+ *   FOLDER/checkpoints/     ckpt/checkpoint.h               FOLDER/report.html     banff report
+ *   FOLDER/trace/           one trace per rank              FOLDER/profile.json    where the steps' time went */
 #ifndef BNF_TRAIN_RUN_H
 #define BNF_TRAIN_RUN_H
 
 #include "train/memory.h"
 #include "train/model.h"
+#include "train/profile.h"
 #include "train/watchdog.h"
 
 #include <stdio.h>
@@ -32,6 +34,7 @@ typedef struct bnf_train_result {
     double stall_seconds;              /* of these, waiting for batches: of the rank that waited longest */
     double checkpoint_seconds;         /* of them, training was held up by checkpoints */
     int64_t planned_bytes, peak_bytes; /* memory of this rank: as planned (train/memory.h), and as the system counted */
+    bnf_profile profile;               /* of run.profile, on rank 0; steps 0: none */
     const char *interrupted; /* why a checkpoint was written and the run left ("by a signal", "for the time limit"), or
                               * NULL */
 } bnf_train_result;

@@ -305,6 +305,11 @@ bnf_status bnf_saver_finish(bnf_saver *saver)
     return s;
 }
 
+void bnf_saver_record(bnf_saver *saver, struct bnf_spans *spans, int lane)
+{
+    bnf_worker_record(saver->worker, spans, lane);
+}
+
 bnf_saver_stats bnf_saver_get_stats(const bnf_saver *saver)
 {
     return saver->stats;

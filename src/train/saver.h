@@ -29,6 +29,10 @@ bnf_status bnf_saver_poll(bnf_saver *saver);
 /* Waits until nothing is under way. Collective. */
 bnf_status bnf_saver_finish(bnf_saver *saver);
 
+/* Tells a recorder (base/spans.h) when the thread works. Nothing may be under way. Not collective. */
+struct bnf_spans;
+void bnf_saver_record(bnf_saver *saver, struct bnf_spans *spans, int lane);
+
 typedef struct bnf_saver_stats {
     int64_t saved;  /* step of the newest complete checkpoint of this saver, -1 */
     int64_t count;  /* complete ones */

@@ -53,6 +53,7 @@ typedef struct trainer {
     double grad_norm;
     bnf_limit limit; /* of time; rank 0's counts */
     bnf_watchdog *watchdog;
+    bnf_profiler *profiler; /* NULL: off */
     bnf_train_result *result;
 } trainer;
 
@@ -76,6 +77,8 @@ static bnf_status build(trainer *t)
     BNF_TRY(bnf_calloc((size_t)bnf_params_count(t->params) + 1, sizeof *t->owner, "owners", &t->owner));
     BNF_TRY(bnf_owners_assign_shared(t->params, bnf_comm_size(t->comm), t->job->train.shared_above, t->owner));
     t->model.cuts = bnf_overlap_first_cuts(t->job, t->comm);
+    BNF_TRY(bnf_profiler_create(t->job, t->comm, t->threads, &t->profiler));
+    t->model.spans = bnf_profiler_spans(t->profiler);
     BNF_TRY(bnf_model_plan(&t->model, t->job, t->comm, t->threads, t->owner));
     bnf_memory_count(&t->memory, BNF_MEMORY_TRAINING);
     if (!t->test)
@@ -216,6 +219,7 @@ static bnf_status prepare(trainer *t, const bnf_train_options *options)
     bnf_memory_count(&t->memory, BNF_MEMORY_CHECKPOINTS);
     t->result->planned_bytes = bnf_memory_planned(&t->memory);
     bnf_log_info("memory of this rank: %.0f MiB planned", (double)t->result->planned_bytes / 1048576);
+    BNF_TRY(bnf_comm_agree(t->comm, bnf_profiler_begin(t->profiler, t->model.plan, t->loader, t->saver)));
     return t->watchdog ? bnf_watchdog_share(t->watchdog, t->job->run.folder) : BNF_OK;
 }
 
@@ -434,6 +438,8 @@ static bnf_status loop(trainer *t)
     t->line_start = start;
     while (t->step < t->total) {
         bnf_stop stop;
+        BNF_TRY(
+            bnf_profiler_step(t->profiler, t->model.plan, bnf_tuner_settled(&t->overlap.tuner), &t->result->profile));
         BNF_TRY(one_step(t));
         bnf_pulse(BNF_PHASE_END, ++t->step);
         BNF_TRY(after_step(t));
@@ -450,6 +456,7 @@ static bnf_status loop(trainer *t)
         }
     }
     BNF_TRY(saving(t, true));
+    BNF_TRY(bnf_profiler_finish(t->profiler, t->model.plan, &t->result->profile));
     BNF_TRY(bnf_comm_agree(t->comm, t->first ? bnf_fence_check(t->fence) : BNF_OK));
     t->result->checkpoint_seconds = bnf_saver_get_stats(t->saver).held;
     BNF_TRY(bnf_updater_settle(t->updater));
@@ -475,6 +482,7 @@ static void release(trainer *t)
     bnf_rule_release(&t->rule);
     bnf_model_release(&t->model);
     bnf_model_release(&t->eval);
+    bnf_profiler_destroy(t->profiler);
     bnf_params_destroy(t->params);
     bnf_dataset_close(t->train);
     bnf_dataset_close(t->test);

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/spans.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -18,13 +19,17 @@ struct bnf_worker {
     bool stop;
     bnf_status status;
     char message[2048];
+    bnf_spans *spans; /* NULL: nobody records */
+    int lane;
 };
 
 /* Runs what was asked; the lock is not held meanwhile. */
 static void run(bnf_worker *w, bnf_work work, void *self)
 {
     bnf_error_clear();
+    int64_t begin = bnf_spans_now(w->spans);
     bnf_status s = work(self);
+    bnf_spans_end(w->spans, w->lane, BNF_SPAN_WRITE, -1, -1, begin);
     w->status = s;
     snprintf(w->message, sizeof w->message, "%s", s == BNF_OK ? "" : bnf_error_message());
     bnf_error_clear();
@@ -97,6 +102,15 @@ void bnf_worker_ask(bnf_worker *worker, bnf_work work, void *self)
     worker->work = work;
     worker->self = self;
     pthread_cond_broadcast(&worker->changed);
+    pthread_mutex_unlock(&worker->mutex);
+}
+
+void bnf_worker_record(bnf_worker *worker, bnf_spans *spans, int lane)
+{
+    pthread_mutex_lock(&worker->mutex);
+    BNF_ASSERT(!worker->work);
+    worker->spans = worker->threaded ? spans : NULL;
+    worker->lane = lane;
     pthread_mutex_unlock(&worker->mutex);
 }
 

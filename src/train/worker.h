@@ -17,6 +17,9 @@ void bnf_worker_destroy(bnf_worker *worker);
 void bnf_worker_ask(bnf_worker *worker, bnf_work work, void *self);
 /* Is nothing under way? (A result may have to be taken.) */
 bool bnf_worker_idle(bnf_worker *worker);
+/* From now on the thread, if there is one, tells a recorder (base/spans.h) when it works. Nothing may be under way. */
+struct bnf_spans;
+void bnf_worker_record(bnf_worker *worker, struct bnf_spans *spans, int lane);
 /* Waits, and returns the status of what was asked last, with its message, once; then BNF_OK. */
 bnf_status bnf_worker_result(bnf_worker *worker);
 
