@@ -23,8 +23,8 @@ run synth "$banff" synth shapes --out "$work/grey.h5" --train 192 --test 24 --si
 configs=0
 while read -r config; do
     size=()
-    if grep -q '^  size:' "$config"; then # as large as it is, it would be planned for gigabytes
-        size=(--set data.size=32 --set data.batch=32 --set data.leaves=8)
+    if grep -q '^  size:' "$config"; then # as large as they are, plans would take gigabytes and minutes
+        size=(--set data.size=32 --set data.batch=32 --set data.leaves=8 --set model.width=0.25)
         awk '/^  batch:/ { b = $2 } /^  leaves:/ { l = $2 } END { exit !(l > 0 && b % l == 0) }' "$config" ||
             fail "${config#"$source"/}: data.batch is no multiple of data.leaves"
     fi
