@@ -79,7 +79,7 @@ refuse 'belong to model.network' model.network=none "model.layers=[$head]"
 refuse 'batch_norm is not 1-Lipschitz' model.norm=batch_norm
 refuse 'resnet18' model.network=resnet19
 listed=(model.network=none model.width=1)
-refuse 'layer 2 (add): there is no block' "${listed[@]}" "model.layers=[{type: relu}, {type: add}, $head]"
+refuse 'model.layers: layer 2 (add): there is no block' "${listed[@]}" "model.layers=[{type: relu}, {type: add}, $head]"
 refuse 'layer 1 (block): no add ends it' "${listed[@]}" "model.layers=[{type: block}, {type: relu}, $head]"
 refuse 'layer 3 (block): the block that begins at layer 1' "${listed[@]}" \
     "model.layers=[{type: block}, {type: relu}, {type: block}, {type: add}, {type: add}, $head]"

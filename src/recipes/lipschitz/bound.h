@@ -1,5 +1,5 @@
-/* recipes/lipschitz/bound.h - proven upper bounds of the Lipschitz constants of a network and its stages. All norms
- * are Euclidean; every number is rounded outward. */
+/* recipes/lipschitz/bound.h - proven upper bounds of the Lipschitz constants of a network and its stages. All norms are
+ * Euclidean; every number is rounded outward. */
 #ifndef BNF_RECIPES_LIPSCHITZ_BOUND_H
 #define BNF_RECIPES_LIPSCHITZ_BOUND_H
 
@@ -36,12 +36,16 @@ typedef struct bnf_lipschitz_bounds {
  * as a matrix [out, in kh kw] and n is also at most the number of output positions along the axis. Dense layers:
  * ||W||_2. Both through bnf_la_norm2_upper in f64. Pools: by window and stride (bnf_layer_lipschitz). Batch
  * normalisation in evaluation: the largest |gamma| / sqrt(var + eps); batch centering: 1. Sigmoid: 1/4. Dropout in
- * evaluation, sorting, flattening, unshuffling: 1.  Residual blocks: the constants of both ways from the pixels,
- * added, or half of that where the sum is halved. What is said of the stage `add` is the bound of the whole block.
+ * evaluation, sorting, flattening, unshuffling: 1.
+ *
+ * Residual blocks: the constants of both ways from the pixels, added, or half of that where the sum is halved. What is
+ * said of the stage `add` is the bound of the whole block.
+ *
  * Logits: with a linear last stage logit i - logit j is features (w_i - w_j), so features * gap bounds how fast it
- * changes; with another one |d_i - d_j| <= sqrt(2) ||d||.  [out] bounds owned, release with
- * bnf_lipschitz_bounds_release. Errors: BNF_ERR_NUMERIC for parameters that are NaN or infinite, BNF_ERR_MEMORY,
- * BNF_ERR_UNSUPPORTED (bnf_la_norm2_upper). */
+ * changes; with another one |d_i - d_j| <= sqrt(2) ||d||.
+ *
+ * [out] bounds owned, release with bnf_lipschitz_bounds_release. Errors: BNF_ERR_NUMERIC for parameters that are NaN
+ * or infinite, BNF_ERR_MEMORY, BNF_ERR_UNSUPPORTED (bnf_la_norm2_upper). */
 bnf_status bnf_lipschitz_bounds_create(const bnf_lipschitz_net *net, bnf_params *params, bnf_lipschitz_bounds *bounds);
 /* The same with the matrices of more than `above` elements (of a group; 0: none) bounded by all ranks together through
  * ScaLAPACK (la/norm_shared.h). Collective; every rank has the same parameters and gets the same bounds. */

@@ -61,7 +61,7 @@ static bnf_status check_list(const bnf_cfg_maps *list)
                             bnf_layer_kind_names[kind]);
     }
     bnf_status s = bnf_nn_layers_check(layers, (int)list->count);
-    return s == BNF_OK ? s : bnf_fail(BNF_ERR_CONFIG, "model.layers: %s", bnf_error_message());
+    return s == BNF_OK ? s : bnf_fail_context(BNF_ERR_CONFIG, "model.layers");
 }
 
 bnf_status bnf_lipschitz_layers_check(const bnf_lipschitz_model *m)
