@@ -105,7 +105,7 @@ static void test_norms_over_slices(void **unused)
         training t = kind(k ? emit_tight : emit_free, ABOVE), serial = t;
         training *both[] = {&serial, &t};
         begin(&serial, NULL, 1, 0);
-        begin(&t, world, 2, 0);
+        begin(&t, world, 1, 0);
         for (int i = 0; i < 2; i++) {
             both[i]->optim.rule = k ? BNF_OPTIM_LAMB : BNF_OPTIM_LARS;
             both[i]->optim.momentum = 0.9;
@@ -113,7 +113,7 @@ static void test_norms_over_slices(void **unused)
             both[i]->optim.weight_decay = 0.01;
             bnf_rule_release(&both[i]->rule);
             OK(bnf_rule_create(&both[i]->optim, both[i]->params, 10, 10, &both[i]->rule));
-            OK(bnf_updater_create(both[i]->comm, both[i]->params, both[i]->owner, &both[i]->rule.rule, i + 1,
+            OK(bnf_updater_create(both[i]->comm, both[i]->params, both[i]->owner, &both[i]->rule.rule, 1,
                                   &both[i]->updater));
         }
         assert_same_steps(&t, &serial, "norms over slices");
