@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 /* One series of the metrics file, owned by the chart under construction. */
 typedef struct line {
@@ -79,6 +80,67 @@ static bnf_status add_curves(const bnf_run *run, bnf_html *html)
     return s;
 }
 
+/* A row of cells: text of the table's own, column by column. */
+enum { CELL = 96 };
+
+static void add_parts(const bnf_profile *p, bnf_html *html)
+{
+    static const bnf_html_column columns[] = {
+        {"Part", false}, {"ms per step", true}, {"%", true}, {"What it is", false}};
+    char text[BNF_PROFILE_PARTS][2][CELL];
+    const char *cells[BNF_PROFILE_PARTS * 4];
+    for (int i = 0; i < BNF_PROFILE_PARTS; i++) {
+        snprintf(text[i][0], CELL, "%.3f", 1e3 * p->seconds[i]);
+        snprintf(text[i][1], CELL, "%.1f", p->step_seconds > 0 ? 100 * p->seconds[i] / p->step_seconds : 0.0);
+        const char *row[] = {bnf_profile_names[i], text[i][0], text[i][1], bnf_profile_meanings[i]};
+        memcpy(&cells[4 * i], row, sizeof row);
+    }
+    bnf_html_table(html, "A step of rank 0's main thread", columns, 4, cells, BNF_PROFILE_PARTS);
+}
+
+static void add_ops(const bnf_profile *p, bnf_html *html)
+{
+    static const bnf_html_column columns[] = {{"Operation", false}, {"Kernel", false},     {"Result per leaf", false},
+                                              {"Calls", true},      {"ms per step", true}, {"GFLOP/s", true},
+                                              {"GB/s", true}};
+    char text[BNF_PROFILE_OPS][4][CELL];
+    const char *cells[BNF_PROFILE_OPS * 7];
+    for (int64_t i = 0; i < p->n_ops; i++) {
+        const bnf_profile_op *o = &p->ops[i];
+        snprintf(text[i][0], CELL, "%lld", (long long)o->calls);
+        snprintf(text[i][1], CELL, "%.3f", 1e3 * o->seconds);
+        snprintf(text[i][2], CELL, "%.2f", o->gflops);
+        snprintf(text[i][3], CELL, "%.2f", o->gbytes);
+        const char *row[] = {o->op,     o->kernel, o->shape, text[i][0], text[i][1], o->gflops > 0 ? text[i][2] : NULL,
+                             text[i][3]};
+        memcpy(&cells[7 * i], row, sizeof row);
+    }
+    bnf_html_table(html, "The operations that take longest: time summed over rank 0's threads, rates of one thread",
+                   columns, 7, cells, p->n_ops);
+}
+
+/* If run.profile has left one. */
+static bnf_status add_profile(const bnf_run *run, bnf_html *html)
+{
+    char *path;
+    bnf_profile p;
+    BNF_TRY(bnf_folder_path(run->job, "profile.json", &path));
+    bnf_status s = bnf_profile_read(path, &p);
+    bnf_free(path);
+    if (s != BNF_OK || p.steps == 0)
+        return s;
+    bnf_html_section(html, "Where the step went");
+    bnf_html_text(html, "%lld steps from step %lld on were recorded, on %lld ranks of %lld threads: %.3f ms per step.",
+                  (long long)p.steps, (long long)p.first, (long long)p.ranks, (long long)p.threads,
+                  1e3 * p.step_seconds);
+    if (p.dropped > 0)
+        bnf_html_warning(html, "%lld spans had no room: times of operations are too small, \"other\" is too large.",
+                         (long long)p.dropped);
+    add_parts(&p, html);
+    add_ops(&p, html);
+    return BNF_OK;
+}
+
 static void add_facts(const bnf_run *run, bnf_html *html)
 {
     const bnf_dataset_info *d = bnf_dataset_get_info(run->train);
@@ -114,6 +176,7 @@ bnf_status bnf_run_report(bnf_run *run, char **path)
         if (s == BNF_OK) {
             add_facts(run, html);
             s = add_curves(run, html);
+            s = s == BNF_OK ? add_profile(run, html) : s;
         }
     }
     s = bnf_comm_agree(run->comm, s);
