@@ -112,11 +112,8 @@ void bnf_args_help(FILE *out, const char *synopsis, const char *about, const bnf
     for (int i = 0; i < count; i++) {
         char head[64];
         bool maybe = args[i].kind == BNF_ARG_MAYBE;
-        snprintf(head, sizeof head, "--%s%s%s%s", args[i].name,
-                 maybe           ? "[="
-                 : args[i].value ? " "
-                                 : "",
-                 args[i].value ? args[i].value : "", maybe ? "]" : "");
+        const char *value = args[i].value ? args[i].value : "";
+        snprintf(head, sizeof head, maybe ? "--%s[=%s]" : *value ? "--%s %s" : "--%s%s", args[i].name, value);
         fprintf(out, "  %-26s %s\n", head, args[i].help);
     }
 }

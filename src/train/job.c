@@ -60,8 +60,9 @@ static const bnf_cfg_key run_keys[] = {
      "record so many steps after the first ones, for trace/rank-*.json and profile.json; 0: none", .min = 0,
      .max = 10000},
     {"profile_spans", BNF_CFG_INT, offsetof(bnf_run_settings, profile_spans), "0",
-     "operations recorded per thread at most (32 bytes each), booked before training; 0: as many as the steps have, in "
-     "256 MiB per rank at most",
+     "operations and additions recorded per thread at most (32 bytes each); 0: as many as the steps have, in 128 MiB "
+     "per "
+     "rank at most",
      .min = 0, .max = 1e9},
 };
 

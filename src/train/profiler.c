@@ -11,8 +11,9 @@
 
 #include <stdio.h>
 
-#define MAX_BYTES (INT64_C(256) << 20)       /* of all lanes of a rank, unless run.profile_spans says so */
-enum { SPARE_PER_STEP = 256, SPARE = 1024 }; /* phases and waits */
+#define MAX_BYTES \
+    (INT64_C(256) << 20) /* of all lanes of a rank: half for operations and additions, half for the rest */
+enum { REST_PER_STEP = 64, REST_PER_SEGMENT = 16 }; /* phases and waits */
 
 typedef enum stage { WARMING = 0, RECORDING, DONE } stage;
 
@@ -46,6 +47,8 @@ void bnf_profiler_destroy(bnf_profiler *profiler)
 {
     if (!profiler)
         return;
+    if (profiler->stage == RECORDING) /* the run has failed: nobody may record from here on */
+        bnf_pulse_spans(NULL, 0);
     bnf_spans_destroy(profiler->spans);
     bnf_free(profiler);
 }
@@ -55,17 +58,22 @@ struct bnf_spans *bnf_profiler_spans(bnf_profiler *profiler)
     return profiler ? profiler->spans : NULL;
 }
 
+/* Half of what a lane may take at most. */
+static int64_t cap(const bnf_profiler *p, int64_t want)
+{
+    int64_t most = MAX_BYTES / 2 / (int64_t)sizeof(bnf_span) / p->spans->lanes;
+    return want < most ? want : most;
+}
+
 /* Of one thread: every operation on every leaf, with one addition each. */
-static int64_t spans_of_steps(const bnf_profiler *p, const bnf_plan *plan)
+static int64_t spans_per_step(const bnf_profiler *p, const bnf_plan *plan)
 {
     bnf_plan_node_stat stat;
     int lo, hi, nodes = 0;
     while (bnf_plan_node(plan, nodes, &stat))
         nodes++;
     bnf_plan_leaves(plan, &lo, &hi);
-    int64_t leaves = (hi - lo + p->threads - 1) / p->threads, most = MAX_BYTES / (int64_t)sizeof(bnf_span);
-    int64_t want = p->job->run.profile * 2 * (leaves + 2) * nodes;
-    return want < most / p->spans->lanes ? want : most / p->spans->lanes;
+    return 2 * (int64_t)nodes * ((hi - lo + p->threads - 1) / p->threads + 2);
 }
 
 bnf_status bnf_profiler_begin(bnf_profiler *profiler, const bnf_plan *plan, bnf_loader *loader, bnf_saver *saver)
@@ -73,9 +81,9 @@ bnf_status bnf_profiler_begin(bnf_profiler *profiler, const bnf_plan *plan, bnf_
     bnf_profiler *p = profiler;
     if (!p)
         return BNF_OK;
-    int64_t asked = p->job->run.profile_spans;
-    int64_t room = asked > 0 ? asked : spans_of_steps(p, plan);
-    BNF_TRY(bnf_spans_book(p->spans, room, SPARE + SPARE_PER_STEP * p->job->run.profile));
+    int64_t steps = p->job->run.profile, asked = p->job->run.profile_spans;
+    int64_t rest = steps * (REST_PER_STEP + REST_PER_SEGMENT * (int64_t)(bnf_plan_segments(plan) + 1));
+    BNF_TRY(bnf_spans_book(p->spans, asked > 0 ? asked : cap(p, steps * spans_per_step(p, plan)), cap(p, rest)));
     bnf_loader_record(loader, p->spans, p->threads);
     bnf_saver_record(saver, p->spans, p->threads + 1);
     return BNF_OK;
