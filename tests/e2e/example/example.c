@@ -78,7 +78,12 @@ static bnf_status train(const bnf_comm *world, bnf_params *params, bnf_graph *gr
     BNF_TRY(bnf_plan_bind(plan, labels, classes));
 
     bnf_optim_rule adam = bnf_optim_rule_default(BNF_OPTIM_ADAM);
-    const bnf_update_rule rule = {&adam, bnf_optim_state_count(&adam), state_name, update, bnf_optim_sumsq, clip};
+    const bnf_update_rule rule = {.self = &adam,
+                                  .n_states = bnf_optim_state_count(&adam),
+                                  .state_name = state_name,
+                                  .update = update,
+                                  .sumsq = bnf_optim_sumsq,
+                                  .clip = clip};
     bnf_updater *updater;
     bnf_update_stats stats;
     BNF_TRY(bnf_updater_create(world, params, owner, &rule, 1, &updater));
