@@ -27,7 +27,7 @@ bnf_status bnf_moments_check(const bnf_op_inst *inst, int last)
     return BNF_OK;
 }
 
-/* --- channel_moments: x, w, k -> sum w (x - k), sum w (x - k)^2 ---------------------------------------------------- */
+/* --- channel_moments: x, w, k -> sum w (x - k), sum w (x - k)^2 -------------------------------------------------- */
 
 static bnf_status channel_moments_infer(bnf_op_inst *inst)
 {
@@ -90,7 +90,7 @@ void bnf_channel_moments(bnf_builder *b, bnf_val x, bnf_val w, bnf_val k, bnf_va
     bnf_emit_multi(b, &bnf_op_channel_moments, NULL, 3, (bnf_val[]){x, w, k}, sums);
 }
 
-/* --- channel_moments_bwd: x, w, k, g1, g2 -> w (g1 + 2 (x - k) g2) ------------------------------------------------- */
+/* --- channel_moments_bwd: x, w, k, g1, g2 -> w (g1 + 2 (x - k) g2) ------------------------------------------------ */
 
 static bnf_status channel_moments_bwd_infer(bnf_op_inst *inst)
 {

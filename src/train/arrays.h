@@ -1,7 +1,7 @@
 /* train/arrays.h - named arrays in files that other programs read and write: .npz (train/npz.h) and safetensors.
  *
- * safetensors: the length of the header (8 bytes, little-endian), a JSON object that gives each name its type, shape and
- * place, and the values, row-major and little-endian. */
+ * safetensors: the length of the header (8 bytes, little-endian), a JSON object that gives each name its type, shape
+ * and place, and the values, row-major and little-endian. */
 #ifndef BNF_TRAIN_ARRAYS_H
 #define BNF_TRAIN_ARRAYS_H
 
