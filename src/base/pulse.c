@@ -11,6 +11,7 @@ const char *const bnf_phase_names[BNF_PHASE_COUNT + 1] = {"start",  "load",     
                                                           "spread", "evaluate", "checkpoint", "end",    NULL};
 
 static _Thread_local bool marks;      /* this is the thread */
+static _Thread_local int waiting;     /* calls that wait for others, one within another */
 static _Atomic uint64_t state, count; /* state: step, 8 bits of phase, 8 bits of waits; written by that thread alone */
 static struct {
     bool set;
@@ -25,7 +26,7 @@ static _Thread_local struct {
     int64_t step, step_begin; /* -1: none yet */
     bnf_phase phase;
     int64_t phase_begin, wait_begin;
-    int waits; /* calls that wait for others, one within another */
+    int waits; /* as `waiting`, since the trail began */
 } trail;
 
 static bnf_span_kind kind_of(bnf_phase phase)
@@ -79,6 +80,7 @@ static uint64_t pack(bnf_phase phase, int64_t step)
 void bnf_pulse_begin(void)
 {
     marks = true;
+    waiting = 0;
     atomic_store_explicit(&state, 0, memory_order_relaxed);
     atomic_fetch_add_explicit(&count, 1, memory_order_relaxed);
 }
@@ -120,8 +122,9 @@ void bnf_pulse_wait(bool waits)
 {
     if (trail.spans)
         count_wait(waits);
+    waiting += waits ? 1 : waiting > 0 ? -1 : 0;
     if (marks)
-        set((atomic_load_explicit(&state, memory_order_relaxed) & ~UINT64_C(255)) | (waits ? 1 : 0));
+        set((atomic_load_explicit(&state, memory_order_relaxed) & ~UINT64_C(255)) | (waiting > 0 ? 1 : 0));
 }
 
 void bnf_pulse_read(bnf_pulse_record *record)

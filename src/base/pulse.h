@@ -36,7 +36,7 @@ void bnf_pulse_begin(void);
 /* A phase of a step begins; of the step that was marked last. */
 void bnf_pulse(bnf_phase phase, int64_t step);
 void bnf_pulse_phase(bnf_phase phase);
-/* Before and after a call that waits for other ranks. Not nested. */
+/* Before and after a call that waits for other ranks; such calls may be made of others. */
 void bnf_pulse_wait(bool waits);
 
 void bnf_pulse_read(bnf_pulse_record *record);
