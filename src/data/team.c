@@ -46,6 +46,8 @@ static void work(bnf_team *t, int worker)
             t->status = status;
             snprintf(t->message, sizeof t->message, "%s", bnf_error_message());
         }
+        if (status != BNF_OK)
+            bnf_error_clear(); /* else this thread's next error would keep the message of this one */
     }
 }
 
