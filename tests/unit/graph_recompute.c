@@ -14,7 +14,7 @@ static bnf_val build(fixture *f)
         b->producer = NULL;
     bnf_val y = bnf_relu(b, nets_norm(f, "norm0", nets_bare_conv(f, "conv0", f->x, 8), false));
     for (int i = 0; i < 2; i++) {
-        char name[6][16];
+        char name[6][32];
         for (int k = 0; k < 3; k++) {
             snprintf(name[k], sizeof name[k], "conv%d%d", i, k);
             snprintf(name[3 + k], sizeof name[k], "norm%d%d", i, k);
