@@ -231,7 +231,7 @@ int bnf_plan_segments(const bnf_plan *plan);
 bool bnf_plan_bf16_sums(const bnf_plan *plan); /* as configured */
 /* Leaves of the global batch. */
 int bnf_plan_leaf_count(const bnf_plan *plan);
-/* Flops of convolutions and dense layers per run over the whole batch. */
+/* Flops of convolutions and dense layers per run over the whole batch; what is computed again counts once. */
 double bnf_plan_flops(const bnf_plan *plan);
 /* Per node, with cfg.profile: operation, kernel, shape, seconds over all threads, flops per run on this rank. Returns
  * false past the last node. */

@@ -99,8 +99,10 @@ bnf_status bnf_bench_ops_print(const bnf_plan *plan, int threads, const bnf_benc
                at->nodes, 1e3 * at->seconds, 100 * at->seconds / l.seconds, threads * at->flops / at->seconds / 1e9,
                threads * at->bytes / at->seconds / 1e9, 100 * at->bound / at->seconds);
     }
-    printf("the rest, %.2f %%; between convolutions and dense layers, %.2f %%\n", 100 * (1 - shown / l.seconds),
-           100 * (1 - l.linear / l.seconds));
+    printf(
+        "the rest, %.2f %%; between convolutions and dense layers, %.2f %% (of operations, not of the step; means over "
+        "all steps so far)\n",
+        100 * (1 - shown / l.seconds), 100 * (1 - l.linear / l.seconds));
     bnf_free(l.item);
     return BNF_OK;
 }

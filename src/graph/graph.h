@@ -26,6 +26,7 @@ typedef struct bnf_node {
     int n_in;
     bnf_val in[BNF_OP_MAX_IN], out[BNF_OP_MAX_OUT];
     bool leaf;      /* runs once per leaf; else once per batch */
+    bool again;     /* repeats what another node computes (recompute.c) */
     uint32_t layer; /* the key of random operations: the node's number when it was emitted */
 } bnf_node;
 

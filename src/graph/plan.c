@@ -293,7 +293,7 @@ double bnf_plan_flops(const bnf_plan *plan)
 {
     double flops = 0;
     for (int i = 0; i < plan->n_nodes; i++)
-        if (runs_kernel(plan, i) && plan->runs[i].inst.op->flops)
+        if (runs_kernel(plan, i) && plan->runs[i].inst.op->flops && !plan->graph->nodes[i].again)
             flops += plan->runs[i].inst.op->flops(&plan->runs[i].inst) *
                      (plan->graph->nodes[i].leaf ? (double)plan->graph->base.leaves : 1);
     return flops;

@@ -1,6 +1,6 @@
-/* graph/recompute.c - computing activations again instead of keeping them: rewrites a plan's copy of the graph before it
- * is scheduled. A copy of a node, with the node's key for random operations, gives the same bits, so nothing but memory
- * and time changes.
+/* graph/recompute.c - computing activations again instead of keeping them: rewrites a plan's copy of the graph before
+ * it is scheduled. A copy of a node, with the node's key for random operations, gives the same bits, so nothing but
+ * memory and time changes.
  *
  * Blocks: every leaf-level value of the forward pass that the backward pass reads is computed again from the nearest
  * marked values (bnf_graph_mark) before it, once, in front of its first reader of the backward pass. What stands behind
@@ -55,6 +55,7 @@ static void clone_node(rewrite *r, int index, int before, int segment)
 {
     BNF_ASSERT(r->n_clones < r->max_clones && (r->n_clones == 0 || r->before[r->n_clones - 1] <= before));
     bnf_node clone = r->g->nodes[index];
+    clone.again = true;
     for (int i = 0; i < clone.op->n_out; i++) {
         int32_t old = clone.out[i].id, id = r->g->n_values++;
         r->g->values[id] = r->g->values[old];
@@ -163,7 +164,7 @@ static bnf_status recompute_blocks(bnf_plan *p)
 
 /* --- elementwise -------------------------------------------------------------------------------------------------- */
 
-/* The one leaf-level input of a cheap node that is a result as large as its output; -1: there is none, or others are. */
+/* The one leaf-level input of a cheap node that is a result as large as its output; -1: there is none, or more. */
 static int32_t large_input(const bnf_graph *g, const bnf_node *node)
 {
     int32_t found = -1;

@@ -56,7 +56,7 @@ static bnf_val passed(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in
     return bnf_emit(b, &bnf_op_unary_bwd, &(bnf_unary_attr){.kind = BNF_UNARY_RELU}, 2, (bnf_val[]){y, g});
 }
 
-/* --- channel_affine: x, k, a, s (r) -------------------------------------------------------------------------------- */
+/* --- channel_affine: x, k, a, s (r) ------------------------------------------------------------------------------- */
 
 static void channel_affine_run(const bnf_op_inst *inst, const bnf_kernel_plan *kernel, const bnf_run_ctx *ctx,
                                const void *const *in, void *const *out, void *scratch)
@@ -113,7 +113,7 @@ bnf_val bnf_channel_affine(bnf_builder *b, bnf_val x, bnf_val k, bnf_val a, bnf_
     return emit(b, &bnf_op_channel_affine, false, 4, (bnf_val[]){x, k, a, s});
 }
 
-/* --- channel_affine_bwd: x, k, a, s, dy -> dx ---------------------------------------------------------------------- */
+/* --- channel_affine_bwd: x, k, a, s, dy -> dx --------------------------------------------------------------------- */
 
 static void channel_affine_bwd_run(const bnf_op_inst *inst, const bnf_kernel_plan *kernel, const bnf_run_ctx *ctx,
                                    const void *const *in, void *const *out, void *scratch)
@@ -155,7 +155,7 @@ const bnf_op bnf_op_channel_affine_bwd = {.name = "channel_affine_bwd",
                                           .inplace = 1 | 1 << 4,
                                           .f32_in = 2 | 4 | 8};
 
-/* --- channel_affine_sums: x, k, a, s, dy -> sum of passed dy (x - k), sum of passed dy ----------------------------- */
+/* --- channel_affine_sums: x, k, a, s, dy -> sum of passed dy (x - k), sum of passed dy ---------------------------- */
 
 static bnf_status channel_affine_sums_infer(bnf_op_inst *inst)
 {
@@ -204,7 +204,7 @@ const bnf_op bnf_op_channel_affine_sums = {.name = "channel_affine_sums",
                                            .bf16_kernels = channel_affine_sums_kernels,
                                            .f32_in = 2 | 4 | 8};
 
-/* --- batch_norm_bwd: x, k, a, s, dy, w, g1, g2 -> channel_affine_bwd + channel_moments_bwd ------------------------- */
+/* --- batch_norm_bwd: x, k, a, s, dy, w, g1, g2 -> channel_affine_bwd + channel_moments_bwd ------------------------ */
 
 static bnf_status batch_norm_bwd_infer(bnf_op_inst *inst)
 {
