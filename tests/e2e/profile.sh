@@ -4,7 +4,7 @@
 # shellcheck disable=SC1091
 . "$2/tests/training.sh"
 check=$build/tests/test_check_trace
-[ -x "$check" ] || { echo "skipped: $check was not built"; exit 77; }
+[ -x "$check" ] || { echo "FAILED: $check was not built, but $banff was"; exit 1; }
 
 data=$work/shapes.h5
 succeed "synth" "$banff" synth shapes --out "$data" --train 256 --test 64 --size 32x32 --channels 3 --seed 3
