@@ -4,6 +4,7 @@
 #include "ops/attr.h"
 #include "ops/group_sum.h"
 #include "ops/infer.h"
+#include "ops/moments.h"
 
 #include <math.h>
 
@@ -275,12 +276,6 @@ static void channel_normalize_vjp(bnf_builder *b, const bnf_op_inst *inst, const
         din[2] = bnf_affine(b, bnf_mul(b, bnf_mul(b, grad[2], scale), rstd), -0.5, 0.0);
 }
 
-/* a + b of which either may be missing. */
-static bnf_val plus(bnf_builder *b, bnf_val x, bnf_val y)
-{
-    return !bnf_val_ok(x) ? y : !bnf_val_ok(y) ? x : bnf_add(b, x, y);
-}
-
 /* The part of channel_normalize_bwd's gradient that comes through dx = g scale, scale = gamma rstd. */
 static void normalize_bwd_through_dx(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, bnf_val rstd,
                                      bnf_val ddx, bnf_val *din)
@@ -302,8 +297,8 @@ static void normalize_bwd_through_sum(bnf_builder *b, const bnf_val *in, const b
     bnf_val weight = bnf_mul(b, dsum, rstd);
     din[0] = bnf_mul(b, in[3], weight);
     din[1] = bnf_affine(b, bnf_mul(b, out[1], weight), -1.0, 0.0);
-    din[2] = plus(b, din[2], bnf_affine(b, bnf_mul(b, bnf_mul(b, out[2], weight), rstd), -0.5, 0.0));
-    din[3] = plus(b, din[3], bnf_mul(b, bnf_sub(b, in[0], in[1]), weight));
+    din[2] = bnf_plus(b, din[2], bnf_affine(b, bnf_mul(b, bnf_mul(b, out[2], weight), rstd), -0.5, 0.0));
+    din[3] = bnf_plus(b, din[3], bnf_mul(b, bnf_sub(b, in[0], in[1]), weight));
 }
 
 static void channel_normalize_bwd_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,
@@ -314,7 +309,7 @@ static void channel_normalize_bwd_vjp(bnf_builder *b, const bnf_op_inst *inst, c
     if (bnf_val_ok(dout[0]))
         normalize_bwd_through_dx(b, inst, in, rstd, dout[0], din);
     if (bnf_val_ok(dout[1]))
-        din[3] = plus(b, din[3], bnf_broadcast_to(b, dout[1], &inst->in[3]));
+        din[3] = bnf_plus(b, din[3], bnf_broadcast_to(b, dout[1], &inst->in[3]));
     if (bnf_val_ok(dout[2]))
         normalize_bwd_through_sum(b, in, out, rstd, dout[2], din);
 }
