@@ -21,7 +21,21 @@ import peer_networks
 
 # ---- 1-Lipschitz networks ----
 
+unconstrained = False  # --unconstrained
+
+class Unconstrained:
+    """The same network without constraints: the library's layers, but for convolutions and dense ones."""
+
+    SpectralConv2d, SpectralLinear, FrobeniusLinear, Sequential = nn.Conv2d, nn.Linear, nn.Linear, nn.Sequential
+
+    def __getattr__(self, name):
+        from deel import torchlip
+        return getattr(torchlip, name)
+
+
 def lip_layers():
+    if unconstrained:
+        return Unconstrained()
     from deel import torchlip
     return torchlip
 
@@ -176,8 +190,13 @@ def main():
     p.add_argument("--channels-last", action="store_true")
     p.add_argument("--bf16", action="store_true", help="autocast")
     p.add_argument("--compile", action="store_true", help="torch.compile")
+    p.add_argument("--unconstrained", action="store_true", help="plain convolutions and dense layers in a 1-Lipschitz network")
     p.add_argument("--ddp", type=int, default=0, help="so many processes with DistributedDataParallel over gloo")
     a = p.parse_args()
+    if a.unconstrained and a.ddp:
+        p.error("--unconstrained is for one process")
+    global unconstrained
+    unconstrained = a.unconstrained
     torch.set_num_threads(a.threads)
     if a.ddp:
         seconds, mib = run_ddp(a)

@@ -52,6 +52,8 @@ typedef struct bnf_update_stats {
                                and new values, in the step and in the run of the plan before it; waiting for ranks that
                                compute longer counts, too */
     double polling_seconds; /* in which it moved messages on between operations */
+    double constraint_seconds; /* processor time of this rank's threads in reparametrisations, there and back, of what
+                                  it owns alone */
 } bnf_update_stats;
 
 /* Who moves messages on while a plan computes. */

@@ -17,6 +17,13 @@ double bnf_clock_seconds(void)
     return (double)bnf_clock_nanoseconds() * 1e-9;
 }
 
+double bnf_clock_thread_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
 double bnf_clock_wall_seconds(void)
 {
     struct timespec t;

@@ -10,6 +10,10 @@ double bnf_clock_seconds(void);
 /* The same in nanoseconds, for traces. */
 int64_t bnf_clock_nanoseconds(void);
 
+/* Processor seconds of the calling thread: what it computed, not what it waited, also where threads share
+ * processors. */
+double bnf_clock_thread_seconds(void);
+
 /* Seconds since 1970-01-01 UTC by the wall clock (which can be set, so do not measure with it). */
 double bnf_clock_wall_seconds(void);
 

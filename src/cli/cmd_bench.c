@@ -27,9 +27,12 @@ static const char about[] =
     "process.\n"
     "Exposed is time in which the main thread waited for messages: of the rank that waits longest, and of the one "
     "that\n"
-    "waits least (what the others wait beyond that is for ranks that compute longer).\n";
+    "waits least (what the others wait beyond that is for ranks that compute longer). Constraints are processor time "
+    "in "
+    "constrained\n"
+    "weights: of the rank that has most of it, and of all ranks.\n";
 
-#define TIMES 7
+#define TIMES 8
 
 typedef struct bench {
     const bnf_job *job;
@@ -43,7 +46,8 @@ typedef struct bench {
     bnf_updater *updater;
     bnf_loader *loader;
     bnf_overlap overlap;
-    double *times; /* [TIMES][steps]: step, compute, reduce, update, broadcast, exposed, least exposed */
+    double *times; /* [TIMES][steps]: step, compute, reduce, update, broadcast, exposed, least exposed, constraints */
+    double *all;   /* [steps] constraints, of all ranks together */
     int64_t steps, rows;
     double resident;      /* bytes of all ranks at most, before peaks are measured */
     double stall, passed; /* seconds of the timed steps: waiting for data, on the rank that waited longest; all */
@@ -63,6 +67,7 @@ static bnf_status prepare(bench *b, bool profile)
     b->model.cuts = bnf_overlap_first_cuts(b->job, b->comm);
     BNF_TRY(bnf_model_plan(&b->model, b->job, b->comm, b->threads, b->owner));
     BNF_TRY(bnf_rule_create(&b->job->optim, b->params, 1000, 1000000, &b->rule));
+    BNF_TRY(bnf_calloc((size_t)b->steps, sizeof(double), "times", &b->all));
     return bnf_calloc((size_t)(TIMES * b->steps), sizeof(double), "times", &b->times);
 }
 
@@ -82,6 +87,7 @@ static bnf_status one_step(bench *b, int64_t step, double *times)
     times[4] = stats.broadcast_seconds;
     times[5] = stats.exposed_seconds;
     times[6] = -stats.exposed_seconds; /* the largest of these is the least */
+    times[7] = stats.constraint_seconds;
     return BNF_OK;
 }
 
@@ -99,9 +105,9 @@ static double median(double *v, int64_t n)
 
 static void print_json(bench *b, double peak, const bnf_bench_limits *limits, const bnf_plan_memory *m)
 {
-    static const char *const names[] = {"step_seconds",         "compute_seconds",   "reduce_seconds",
-                                        "update_seconds",       "broadcast_seconds", "exposed_seconds",
-                                        "least_exposed_seconds"};
+    static const char *const names[] = {"step_seconds",          "compute_seconds",   "reduce_seconds",
+                                        "update_seconds",        "broadcast_seconds", "exposed_seconds",
+                                        "least_exposed_seconds", "constraint_seconds"};
     static const char *const policies[] = {"blocking", "poll", "thread"};
     double med[TIMES];
     for (int i = 0; i < TIMES; i++)
@@ -112,6 +118,7 @@ static void print_json(bench *b, double peak, const bnf_bench_limits *limits, co
            b->threads, (long long)b->job->data.batch, (long long)b->job->data.leaves, (long long)b->steps);
     for (int i = 0; i < TIMES; i++)
         printf(",\"%s\":%.6g", names[i], med[i]);
+    printf(",\"constraint_seconds_all\":%.6g", median(b->all, b->steps));
     printf(",\"progress\":\"%s\",\"cuts\":%d,\"segments\":%d,\"gradient_bytes\":%.0f,\"leaf_mib\":%.4g",
            policies[b->overlap.planned.progress], b->overlap.planned.cuts, bnf_plan_segments(b->model.plan),
            4.0 * (double)bnf_params_elements(b->params, true), (double)m->leaf_bytes / 1048576.0);
@@ -143,6 +150,7 @@ static bnf_status time_steps(bench *b)
         BNF_TRY(one_step(b, step++, t));
         for (int k = 0; k < TIMES; k++)
             b->times[k * b->steps + i] = t[k];
+        b->all[i] = t[7];
     }
     b->passed = bnf_clock_seconds() - start;
     bnf_loader_get_stats(b->loader, &after);
@@ -163,7 +171,8 @@ static bnf_status measure(bench *b, bool profile)
     BNF_TRY(bnf_updater_settle(b->updater));
     /* Not in between: what waits there would move messages on outside of what is timed. */
     BNF_TRY(bnf_comm_allreduce_f64(b->comm, BNF_COMM_MAX, b->times, TIMES * b->steps));
-    for (int64_t i = 6 * b->steps; i < TIMES * b->steps; i++)
+    BNF_TRY(bnf_comm_allreduce_f64(b->comm, BNF_COMM_SUM, b->all, b->steps));
+    for (int64_t i = 6 * b->steps; i < 7 * b->steps; i++)
         b->times[i] = -b->times[i];
     b->resident = (double)bnf_memory_resident_peak();
     BNF_TRY(bnf_comm_allreduce_f64(b->comm, BNF_COMM_SUM, &b->resident, 1));
@@ -219,6 +228,7 @@ bnf_status bnf_cmd_bench(const bnf_comm *world, int argc, char **argv)
     bnf_params_destroy(b.params);
     bnf_dataset_close(b.dataset);
     bnf_free(b.owner);
+    bnf_free(b.all);
     bnf_free(b.times);
     bnf_job_destroy(job);
     return s;

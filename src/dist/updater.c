@@ -27,6 +27,7 @@ typedef struct owned {
     bnf_reparam reparam;
     float *raw_grad;       /* [n] with a reparametrisation */
     double *reparam_state; /* scratch for gather, [reparam.state_count] */
+    double busy;           /* processor seconds of the reparametrisation in this step */
 } owned;
 
 struct bnf_updater {
@@ -96,7 +97,9 @@ static bnf_status effective(bnf_updater *u, int i)
     owned *o = &u->mine[i];
     if (!o->reparam.self)
         return BNF_OK;
+    double start = bnf_clock_thread_seconds();
     bnf_status s = o->reparam.forward(o->reparam.self, o->raw, bnf_params_value(u->params, i));
+    o->busy += bnf_clock_thread_seconds() - start;
     return s == BNF_OK ? s : bnf_fail_context(s, "parameter '%s'", bnf_params_info(u->params, i)->name);
 }
 
@@ -430,7 +433,9 @@ static bnf_status raw_gradient(bnf_updater *u, int i)
     if (u->now < 0)
         return bnf_fail(BNF_ERR_ARG, "no gradient arrived for parameter '%s'", bnf_params_info(u->params, i)->name);
     if (o->reparam.self) {
+        double start = bnf_clock_thread_seconds();
         BNF_TRY(o->reparam.backward(o->reparam.self, o->raw, o->grad, o->raw_grad));
+        o->busy = bnf_clock_thread_seconds() - start;
         o->grad = o->raw_grad;
     }
     u->sumsq[i] = u->rule.sumsq(o->grad, elements(u, i));
@@ -548,6 +553,8 @@ bnf_status bnf_updater_step(bnf_updater *updater, bnf_plan *plan, int64_t step, 
         stats->broadcast_seconds = bnf_clock_seconds() - updated;
     }
     bnf_pipeline_seconds(u->pipeline, &stats->exposed_seconds, &stats->polling_seconds);
+    for (int k = 0; k < u->n_mine; k++)
+        stats->constraint_seconds += u->mine[u->order[k]].busy;
     return BNF_OK;
 }
 
