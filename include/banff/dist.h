@@ -1,10 +1,10 @@
 /* banff/dist.h - one update path for plain and constrained parameters: gradients are reduced to the owner, the owner
  * updates the raw weight and computes the effective one, owners broadcast.
  *
- * The owner of a parameter holds its raw weight, the optimiser's state and the reparametrisation; every rank holds
- * the effective weight (in bnf_params). Of what all ranks own together (BNF_OWNER_ALL) each holds a slice. All
- * functions are collective over the communicator unless they say otherwise, and their results do not depend on the
- * number of ranks or threads. */
+ * The owner of a parameter holds its raw weight, which may have a shape of its own, the optimiser's state and the
+ * reparametrisation; every rank holds the effective weight (in bnf_params). Of what all ranks own together
+ * (BNF_OWNER_ALL) each holds a slice. All functions are collective over the communicator unless they say otherwise, and
+ * their results do not depend on the number of ranks or threads. */
 #ifndef BANFF_DIST_H
 #define BANFF_DIST_H
 
@@ -21,14 +21,15 @@ extern "C" {
 bnf_status bnf_owners_assign(const bnf_params *params, int ranks, int *owner);
 
 /* The same, but trainable parameters of more than `above` elements belong to all ranks together (BNF_OWNER_ALL), on one
- * rank as well: what they become depends on that, not on the number of ranks. 0: none does. */
+ * rank as well: what they become depends on that, not on the number of ranks. 0: none does; nor do those whose
+ * reparametrisation is made for one owner only. */
 bnf_status bnf_owners_assign_shared(const bnf_params *params, int ranks, int64_t above, int *owner);
 
 /* What the updater needs to know of an optimiser (src/optim is glued on in src/train). Thread-safe for different
  * parameters. */
 typedef struct bnf_update_rule {
     void *self;
-    int n_states; /* arrays of the parameter's size, start as zeros */
+    int n_states; /* arrays of the raw weight's size, start as zeros */
     const char *(*state_name)(void *self, int i);
     /* NULL unless the step of an element depends on norms of the whole parameter. Before the update and with its
      * arguments: [out] sums[2] over n elements of the raw weight. Called with all elements, or of a parameter that all

@@ -17,8 +17,8 @@ extern "C" {
 /* --- parameters --------------------------------------------------------------------------------------------------- */
 
 /* How the owner of a parameter turns the raw weight that is optimised into the effective one that the network uses,
- * e.g. spectral normalisation. Made by a factory on the owner only. Arrays have the parameter's number of elements
- * and the store's real type and do not overlap. */
+ * e.g. spectral normalisation. Made by a factory on the owner only. Raw arrays have the elements of the raw shape,
+ * effective ones those of the parameter's; all have the store's real type and do not overlap. */
 typedef struct bnf_reparam {
     void *self;
     bnf_status (*forward)(void *self, const void *raw, void *effective);
@@ -38,11 +38,15 @@ typedef struct bnf_reparam_factory {
     double cost;      /* estimated flops per step, forward and backward: balances owners */
     const void *config;
     size_t config_size; /* bytes copied into the store */
-    /* [out] made: self owned by the caller, released by made->destroy. */
+    bnf_desc raw;       /* shape of the raw weight, of the parameter's element type; zeroed: the parameter's */
+    /* Initial raw values: w[raw elements] holds those that bnf_param_info.init draws, and gets those to begin with. A
+     * function of its arguments alone. NULL: the drawn ones. */
+    bnf_status (*init)(const void *config, const bnf_desc *raw, double *w);
+    /* desc: of the effective weight. [out] made: self owned by the caller, released by made->destroy. */
     bnf_status (*make)(const void *config, const bnf_desc *desc, bnf_reparam *made);
     /* The same for a parameter that all ranks own together: rank r holds the elements [offset[r], offset[r+1]) of every
      * array, and all calls of what is made are collective over comm but state_get and state_set, whose state is whole
-     * on every rank. NULL: such a parameter has one owner whatever its size. */
+     * on every rank. NULL, or a raw weight of another shape: such a parameter has one owner whatever its size. */
     bnf_status (*make_shared)(const void *config, const bnf_desc *desc, const bnf_comm *comm, const int64_t *offset,
                               int threads, bnf_reparam *made);
 } bnf_reparam_factory;
@@ -66,11 +70,17 @@ typedef struct bnf_params bnf_params;
 typedef struct bnf_param_info {
     const char *name;
     bnf_desc desc;
-    bool trainable; /* false: state, written by bnf_graph_assign */
-    bool decay;     /* weight decay applies by default (weights yes, biases no) */
-    bnf_init init;
+    bool trainable;              /* false: state, written by bnf_graph_assign */
+    bool decay;                  /* weight decay applies by default (weights yes, biases no) */
+    bnf_init init;               /* of the raw weight */
     bnf_reparam_factory reparam; /* make == NULL: the raw weight is the effective one */
 } bnf_param_info;
+
+/* Shape of the raw weight: the parameter's own unless its reparametrisation says another. */
+static inline const bnf_desc *bnf_param_raw_desc(const bnf_param_info *info)
+{
+    return info->reparam.make && info->reparam.raw.ndim > 0 ? &info->reparam.raw : &info->desc;
+}
 
 /* [out] params owned. real: BNF_F32, or BNF_F64 for gradient checks. */
 bnf_status bnf_params_create(bnf_dtype real, bnf_params **params);
@@ -83,9 +93,14 @@ int bnf_params_count(const bnf_params *params);
 int bnf_params_find(const bnf_params *params, const char *name);            /* -1 if absent */
 const bnf_param_info *bnf_params_info(const bnf_params *params, int index); /* borrowed */
 void *bnf_params_value(bnf_params *params, int index); /* borrowed; call bnf_params_touch after writing */
-void bnf_params_touch(bnf_params *params);             /* plans repack parameters before the next run */
+/* Whether the raw weight has another shape, and so an array of its own: of raw values as the training begins with them,
+ * which the updater copies and then leaves alone. Else the place of bnf_params_value. */
+bool bnf_params_raw_apart(const bnf_params *params, int index);
+void *bnf_params_raw(bnf_params *params, int index);
+void bnf_params_touch(bnf_params *params); /* plans repack parameters before the next run */
 uint64_t bnf_params_version(const bnf_params *params);
-int64_t bnf_params_elements(const bnf_params *params, bool trainable_only);
+int64_t bnf_params_elements(const bnf_params *params, bool trainable_only); /* of effective values */
+int64_t bnf_params_raw_elements(const bnf_params *params, bool trainable_only);
 /* Initial raw values: a function of (seed, index, element) only. */
 bnf_status bnf_params_init(bnf_params *params, uint64_t seed);
 

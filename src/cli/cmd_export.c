@@ -57,8 +57,9 @@ static bnf_status check(export_args *a)
 
 static bnf_status write_params(const export_args *a, bnf_params *params)
 {
-    return strcmp(a->format, "npz") == 0 ? bnf_npz_write_params(params, a->out)
-                                         : bnf_safetensors_write_params(params, a->out);
+    bool raw = a->raw || a->initial;
+    return strcmp(a->format, "npz") == 0 ? bnf_npz_write_params(params, raw, a->out)
+                                         : bnf_safetensors_write_params(params, raw, a->out);
 }
 
 /* ---- a run ---- */
@@ -75,8 +76,8 @@ static bnf_status read_raw(bnf_params *params, const char *checkpoint)
         if (!info->reparam.make)
             continue;
         snprintf(name, sizeof name, "owner/%s/raw", info->name);
-        s = bnf_ckpt_reader_read(reader, name, info->desc.dtype, info->desc.ndim, info->desc.dim,
-                                 bnf_params_value(params, i));
+        const bnf_desc *raw = bnf_param_raw_desc(info);
+        s = bnf_ckpt_reader_read(reader, name, raw->dtype, raw->ndim, raw->dim, bnf_params_raw(params, i));
     }
     bnf_ckpt_reader_close(reader);
     return s;
@@ -94,7 +95,9 @@ static bnf_status export_run(const bnf_comm *world, const export_args *a)
             s = write_params(a, run->params);
         if (s == BNF_OK)
             printf("%s: %d arrays, %lld elements (step %lld, weights %s)\n", a->out, bnf_params_count(run->params),
-                   (long long)bnf_params_elements(run->params, false), (long long)run->step, run->weights);
+                   (long long)(a->raw ? bnf_params_raw_elements(run->params, false)
+                                      : bnf_params_elements(run->params, false)),
+                   (long long)run->step, run->weights);
     }
     bnf_run_close(run);
     return bnf_comm_agree(world, s);
@@ -120,7 +123,7 @@ static bnf_status export_initial(const export_args *a, const bnf_job *job, bnf_d
         s = write_params(a, params);
     if (s == BNF_OK)
         printf("%s: %d arrays, %lld elements (raw, before step 1)\n", a->out, bnf_params_count(params),
-               (long long)bnf_params_elements(params, false));
+               (long long)bnf_params_raw_elements(params, false));
     bnf_model_release(&model);
     bnf_params_destroy(params);
     return s;

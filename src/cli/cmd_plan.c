@@ -19,6 +19,7 @@ static double mib(size_t bytes)
 
 static void print_params(const bnf_params *params)
 {
+    int64_t values = bnf_params_elements(params, true), raw = bnf_params_raw_elements(params, true);
     printf("%-24s %-22s %-15s %12s\n", "parameter", "shape", "constraint", "elements");
     for (int i = 0; i < bnf_params_count(params); i++) {
         const bnf_param_info *p = bnf_params_info(params, i);
@@ -28,8 +29,15 @@ static void print_params(const bnf_params *params)
                : p->trainable  ? "-"
                                : "(state)",
                (long long)bnf_desc_count(&p->desc));
+        if (bnf_params_raw_apart(params, i))
+            printf("  raw weight             %-22s %-15s %12lld\n",
+                   bnf_desc_format(bnf_param_raw_desc(p), shape, sizeof shape), "(optimised)",
+                   (long long)bnf_desc_count(bnf_param_raw_desc(p)));
     }
-    printf("trainable elements %lld\n\n", (long long)bnf_params_elements(params, true));
+    printf("trainable elements %lld", (long long)raw);
+    if (raw != values)
+        printf(", effective ones %lld", (long long)values);
+    printf("\n\n");
 }
 
 static void print_plan(const bnf_job *job, const bnf_model *model, const bnf_params *params, int64_t rows, int ranks,

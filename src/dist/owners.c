@@ -7,7 +7,8 @@ double bnf_owners_cost(const bnf_param_info *info)
 {
     /* An element of a plain update moves about 30 bytes; at some 10 bytes/ns per core against 100 flops/ns that is
      * 300 flops. */
-    return info->trainable ? 300.0 * (double)bnf_desc_count(&info->desc) + (info->reparam.make ? info->reparam.cost : 0)
+    return info->trainable ? 300.0 * (double)bnf_desc_count(bnf_param_raw_desc(info)) +
+                                 (info->reparam.make ? info->reparam.cost : 0)
                            : 0;
 }
 
@@ -16,7 +17,7 @@ double bnf_owners_cost(const bnf_param_info *info)
 static bool large(const bnf_param_info *info, int64_t above)
 {
     return above > 0 && info->trainable && bnf_desc_count(&info->desc) > above &&
-           (!info->reparam.make || info->reparam.make_shared);
+           (!info->reparam.make || info->reparam.make_shared) && bnf_param_raw_desc(info) == &info->desc;
 }
 
 bnf_status bnf_owners_assign(const bnf_params *params, int ranks, int *owner)

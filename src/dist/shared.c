@@ -73,6 +73,10 @@ bnf_status bnf_shared_create(const bnf_comm *comm, bnf_params *params, int param
 {
     const bnf_param_info *info = bnf_params_info(params, param);
     BNF_ASSERT(rule->n_states <= MAX_STATES && (!info->reparam.make || info->reparam.make_shared));
+    if (bnf_param_raw_desc(info) != &info->desc)
+        return bnf_fail(BNF_ERR_UNSUPPORTED,
+                        "parameter '%s': all ranks together cannot own it, its raw weight has another shape",
+                        info->name);
     bnf_shared *s = NULL;
     bnf_status status = bnf_calloc(1, sizeof *s, "parameter of all ranks", &s);
     if (status == BNF_OK) {

@@ -21,11 +21,11 @@
 #define MIN_PARCEL (INT64_C(1) << 18) /* bytes */
 
 typedef struct owned {
-    float *raw;               /* == the store's value if there is no reparametrisation */
+    float *raw;               /* [raw elements]; == the store's value if there is no reparametrisation */
     float *state[MAX_STATES]; /* optimiser */
-    float *grad;              /* [n] of the effective weight; borrowed from the pipeline */
+    float *grad;              /* of the effective weight, borrowed from the pipeline; then of the raw one */
     bnf_reparam reparam;
-    float *raw_grad;       /* [n] with a reparametrisation */
+    float *raw_grad;       /* [raw elements] with a reparametrisation */
     double *reparam_state; /* scratch for gather, [reparam.state_count] */
     double busy;           /* processor seconds of the reparametrisation in this step */
 } owned;
@@ -65,6 +65,11 @@ static int64_t elements(const bnf_updater *u, int i)
     return bnf_desc_count(&bnf_params_info(u->params, i)->desc);
 }
 
+static int64_t raw_elements(const bnf_updater *u, int i)
+{
+    return bnf_desc_count(bnf_param_raw_desc(bnf_params_info(u->params, i)));
+}
+
 static bool trainable(const bnf_updater *u, int i)
 {
     return bnf_params_info(u->params, i)->trainable;
@@ -74,15 +79,14 @@ static bnf_status make_owned(bnf_updater *u, int i)
 {
     owned *o = &u->mine[i];
     const bnf_param_info *info = bnf_params_info(u->params, i);
-    size_t n = (size_t)elements(u, i);
-    float *value = bnf_params_value(u->params, i);
-    o->raw = value;
+    size_t n = (size_t)raw_elements(u, i);
+    o->raw = bnf_params_value(u->params, i);
     for (int s = 0; s < u->rule.n_states; s++)
         BNF_TRY(bnf_calloc(n, sizeof(float), "optimiser state", &o->state[s]));
     if (!info->reparam.make)
         return BNF_OK;
     BNF_TRY(bnf_alloc(n * sizeof(float), "raw weight", &o->raw));
-    memcpy(o->raw, value, n * sizeof(float));
+    memcpy(o->raw, bnf_params_raw(u->params, i), n * sizeof(float));
     bnf_status s = info->reparam.make(info->reparam.config, &info->desc, &o->reparam);
     if (s != BNF_OK)
         return bnf_fail_context(s, "parameter '%s'", info->name);
@@ -438,7 +442,7 @@ static bnf_status raw_gradient(bnf_updater *u, int i)
         o->busy = bnf_clock_thread_seconds() - start;
         o->grad = o->raw_grad;
     }
-    u->sumsq[i] = u->rule.sumsq(o->grad, elements(u, i));
+    u->sumsq[i] = u->rule.sumsq(o->grad, raw_elements(u, i));
     return BNF_OK;
 }
 
@@ -491,7 +495,7 @@ static bnf_status total_sumsq(bnf_updater *u, double *total)
 static bnf_status update(bnf_updater *u, int i)
 {
     owned *o = &u->mine[i];
-    int64_t n = elements(u, i);
+    int64_t n = raw_elements(u, i);
     double sums[2];
     if (u->rule.measure)
         u->rule.measure(u->rule.self, i, o->raw, o->grad, o->state, n, u->scale, u->step, sums);
@@ -568,7 +572,7 @@ int bnf_updater_arrays(const bnf_updater *updater, int param)
 void bnf_updater_array_info(const bnf_updater *updater, int param, int array, const char **name, bnf_dtype *dtype,
                             int64_t *count)
 {
-    *count = elements(updater, param);
+    *count = raw_elements(updater, param);
     *dtype = BNF_F32;
     if (array == 0) {
         *name = trainable(updater, param) ? "raw" : "value";

@@ -13,6 +13,7 @@ typedef struct entry {
     bnf_param_info info;
     char *name;
     void *config, *value;
+    void *raw; /* NULL where it is the value */
 } entry;
 
 struct bnf_params {
@@ -41,6 +42,7 @@ void bnf_params_destroy(bnf_params *params)
         bnf_free(params->entries[i].name);
         bnf_free(params->entries[i].config);
         bnf_free(params->entries[i].value);
+        bnf_free(params->entries[i].raw);
     }
     bnf_free(params->entries);
     bnf_free(params);
@@ -57,12 +59,15 @@ static bnf_status entry_fill(entry *e, const bnf_param_info *info)
             memcpy(e->config, info->reparam.config, info->reparam.config_size);
         e->info.reparam.config = e->config;
     }
+    const bnf_desc *raw = bnf_param_raw_desc(&e->info);
+    if (raw != &e->info.desc)
+        BNF_TRY(bnf_calloc((size_t)bnf_desc_count(raw), bnf_dtype_size(raw->dtype), info->name, &e->raw));
     return bnf_calloc((size_t)bnf_desc_count(&info->desc), bnf_dtype_size(info->desc.dtype), info->name, &e->value);
 }
 
 bnf_status bnf_params_add(bnf_params *params, const bnf_param_info *info, int *index)
 {
-    BNF_ASSERT(info->name && info->desc.dtype == params->real);
+    BNF_ASSERT(info->name && info->desc.dtype == params->real && bnf_param_raw_desc(info)->dtype == params->real);
     if (bnf_params_find(params, info->name) >= 0)
         return bnf_fail(BNF_ERR_ARG, "two parameters are named '%s'", info->name);
     if (params->count == params->capacity) {
@@ -78,6 +83,7 @@ bnf_status bnf_params_add(bnf_params *params, const bnf_param_info *info, int *i
         bnf_free(e->name);
         bnf_free(e->config);
         bnf_free(e->value);
+        bnf_free(e->raw);
         return s;
     }
     *index = params->count++;
@@ -114,6 +120,17 @@ void *bnf_params_value(bnf_params *params, int index)
     return params->entries[index].value;
 }
 
+bool bnf_params_raw_apart(const bnf_params *params, int index)
+{
+    BNF_ASSERT(index >= 0 && index < params->count);
+    return params->entries[index].raw != NULL;
+}
+
+void *bnf_params_raw(bnf_params *params, int index)
+{
+    return bnf_params_raw_apart(params, index) ? params->entries[index].raw : params->entries[index].value;
+}
+
 void bnf_params_touch(bnf_params *params)
 {
     params->version++;
@@ -130,6 +147,15 @@ int64_t bnf_params_elements(const bnf_params *params, bool trainable_only)
     for (int i = 0; i < params->count; i++)
         if (params->entries[i].info.trainable || !trainable_only)
             n += bnf_desc_count(&params->entries[i].info.desc);
+    return n;
+}
+
+int64_t bnf_params_raw_elements(const bnf_params *params, bool trainable_only)
+{
+    int64_t n = 0;
+    for (int i = 0; i < params->count; i++)
+        if (params->entries[i].info.trainable || !trainable_only)
+            n += bnf_desc_count(bnf_param_raw_desc(&params->entries[i].info));
     return n;
 }
 
@@ -169,11 +195,11 @@ static void orthonormalise(double *v, int64_t count, int64_t length)
     }
 }
 
-/* The f64 initial value of every element; draws are keyed by (seed, parameter, element). */
+/* The f64 initial raw value of every element; draws are keyed by (seed, parameter, element). */
 static void draw(const entry *e, uint64_t seed, int index, double *w)
 {
     const bnf_init *init = &e->info.init;
-    int64_t n = bnf_desc_count(&e->info.desc);
+    int64_t n = bnf_desc_count(bnf_param_raw_desc(&e->info));
     bnf_philox_key key = bnf_philox_key_make(seed, BNF_STREAM_INIT);
     for (int64_t i = 0; i < n; i++) {
         if (init->kind == BNF_INIT_CONSTANT) {
@@ -210,29 +236,34 @@ static bnf_status make_orthogonal(double *w, int64_t rows, int64_t cols, double 
     return BNF_OK;
 }
 
+/* Initial raw values in f64. */
+static bnf_status initial(const entry *e, uint64_t seed, int index, double *w)
+{
+    const bnf_desc *raw = bnf_param_raw_desc(&e->info);
+    draw(e, seed, index, w);
+    if (e->info.init.kind == BNF_INIT_ORTHOGONAL)
+        BNF_TRY(make_orthogonal(w, raw->dim[0], bnf_desc_count(raw) / raw->dim[0], e->info.init.a));
+    return e->info.reparam.make && e->info.reparam.init ? e->info.reparam.init(e->config, raw, w) : BNF_OK;
+}
+
 bnf_status bnf_params_init(bnf_params *params, uint64_t seed)
 {
     for (int i = 0; i < params->count; i++) {
         entry *e = &params->entries[i];
-        int64_t n = bnf_desc_count(&e->info.desc);
+        int64_t n = bnf_desc_count(bnf_param_raw_desc(&e->info));
+        void *to = e->raw ? e->raw : e->value;
         double *w;
         BNF_TRY(bnf_alloc((size_t)n * sizeof *w, "initial values", &w));
-        draw(e, seed, i, w);
-        if (e->info.init.kind == BNF_INIT_ORTHOGONAL) {
-            int64_t rows = e->info.desc.dim[0];
-            bnf_status s = make_orthogonal(w, rows, n / rows, e->info.init.a);
-            if (s != BNF_OK) {
-                bnf_free(w);
-                return s;
-            }
-        }
-        for (int64_t k = 0; k < n; k++) {
+        bnf_status s = initial(e, seed, i, w);
+        for (int64_t k = 0; k < n && s == BNF_OK; k++) {
             if (params->real == BNF_F32)
-                ((float *)e->value)[k] = (float)w[k];
+                ((float *)to)[k] = (float)w[k];
             else
-                ((double *)e->value)[k] = w[k];
+                ((double *)to)[k] = w[k];
         }
         bnf_free(w);
+        if (s != BNF_OK)
+            return bnf_fail_context(s, "parameter '%s'", e->name);
     }
     bnf_params_touch(params);
     return BNF_OK;

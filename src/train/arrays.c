@@ -85,13 +85,14 @@ static bnf_status check_array(const bnf_array *a, const bnf_param_info *info)
     char has[256], wants[256];
     if (!a->f32)
         return bnf_fail(BNF_ERR_CONFIG, "'%s' has elements of type %s, must be f32", a->name, a->dtype);
-    bool same = a->ndim == info->desc.ndim;
+    const bnf_desc *raw = bnf_param_raw_desc(info);
+    bool same = a->ndim == raw->ndim;
     for (int i = 0; same && i < a->ndim; i++)
-        same = a->dim[i] == info->desc.dim[i];
+        same = a->dim[i] == raw->dim[i];
     if (!same)
-        return bnf_fail(BNF_ERR_CONFIG, "'%s' has the shape %s, the network's is %s", a->name,
-                        shape_text(a->ndim, a->dim, has, sizeof has),
-                        shape_text(info->desc.ndim, info->desc.dim, wants, sizeof wants));
+        return bnf_fail(BNF_ERR_CONFIG, "'%s' has the shape %s, the network's%s is %s", a->name,
+                        shape_text(a->ndim, a->dim, has, sizeof has), raw == &info->desc ? "" : " raw weight",
+                        shape_text(raw->ndim, raw->dim, wants, sizeof wants));
     for (int64_t i = 0, n = bnf_array_elements(a); i < n; i++) {
         float v;
         memcpy(&v, (const char *)a->values + i * (int64_t)sizeof v, sizeof v);
@@ -130,7 +131,7 @@ bnf_status bnf_params_read(bnf_params *params, const char *path)
     }
     for (int i = 0; i < bnf_params_count(params) && s == BNF_OK; i++) {
         const bnf_param_info *info = bnf_params_info(params, i);
-        memcpy(bnf_params_value(params, i), find(&arrays, info->name)->values, bnf_desc_bytes(&info->desc));
+        memcpy(bnf_params_raw(params, i), find(&arrays, info->name)->values, bnf_desc_bytes(bnf_param_raw_desc(info)));
     }
     if (s == BNF_OK)
         bnf_params_touch(params);

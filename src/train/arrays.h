@@ -42,13 +42,14 @@ bnf_status bnf_arrays_add(bnf_arrays *arrays, const bnf_array *array, const char
 bnf_status bnf_arrays_parse_npz(bnf_arrays *arrays);
 bnf_status bnf_arrays_parse_safetensors(bnf_arrays *arrays);
 
-/* All parameters and states of a store under their names; replaces the file at once and as a whole. Equal values give
- * equal bytes. Not collective. Errors: BNF_ERR_IO naming the file, BNF_ERR_MEMORY. */
-bnf_status bnf_safetensors_write_params(bnf_params *params, const char *path);
+/* All parameters and states of a store under their names; replaces the file at once and as a whole. raw: the raw
+ * weights of bnf_params_raw. Equal values give equal bytes. Not collective. Errors: BNF_ERR_IO naming the file,
+ * BNF_ERR_MEMORY. */
+bnf_status bnf_safetensors_write_params(bnf_params *params, bool raw, const char *path);
 
-/* Gives every parameter and state of the store the array of its name. Not collective. Errors: those of bnf_arrays_read;
- * BNF_ERR_CONFIG if a name is missing or unknown, a shape differs, an array is not f32 or a value is not finite: the
- * message names file and array, and nothing was changed. */
+/* Gives every parameter (bnf_params_raw) and state of the store the array of its name. Not collective. Errors: those of
+ * bnf_arrays_read; BNF_ERR_CONFIG if a name is missing or unknown, a shape differs, an array is not f32 or a value is
+ * not finite: the message names file and array, and nothing was changed. */
 bnf_status bnf_params_read(bnf_params *params, const char *path);
 
 #endif

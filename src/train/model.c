@@ -147,7 +147,7 @@ bnf_status bnf_job_start_weights(const bnf_job *job, const bnf_comm *comm, bnf_p
         return BNF_OK;
     bnf_status s = bnf_params_read(params, path);
     BNF_TRY(bnf_comm_agree(comm, s == BNF_OK ? s : bnf_fail_context(s, "train.weights")));
-    bnf_state_hash(params, hash);
+    bnf_state_hash_raw(params, hash);
     int64_t least = (int64_t)strtoull(hash, NULL, 16), most = least;
     BNF_TRY(bnf_comm_allreduce_i64(comm, BNF_COMM_MIN, &least, 1));
     BNF_TRY(bnf_comm_allreduce_i64(comm, BNF_COMM_MAX, &most, 1));

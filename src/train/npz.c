@@ -152,13 +152,14 @@ void bnf_npz_release(bnf_npz *npz)
     npz->count = 0;
 }
 
-bnf_status bnf_npz_write_params(bnf_params *params, const char *path)
+bnf_status bnf_npz_write_params(bnf_params *params, bool raw, const char *path)
 {
     bnf_npz npz = {0};
     bnf_status s = BNF_OK;
     for (int i = 0; i < bnf_params_count(params) && s == BNF_OK; i++) {
         const bnf_param_info *info = bnf_params_info(params, i);
-        s = bnf_npz_add(&npz, info->name, &info->desc, bnf_params_value(params, i));
+        s = bnf_npz_add(&npz, info->name, raw ? bnf_param_raw_desc(info) : &info->desc,
+                        raw ? bnf_params_raw(params, i) : bnf_params_value(params, i));
     }
     if (s == BNF_OK)
         s = bnf_npz_write(&npz, path);

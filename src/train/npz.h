@@ -27,7 +27,8 @@ bnf_status bnf_npz_write(bnf_npz *npz, const char *path);
 
 void bnf_npz_release(bnf_npz *npz);
 
-/* All parameters and states of a store, under their names: effective weights. Not collective. Errors: as above. */
-bnf_status bnf_npz_write_params(bnf_params *params, const char *path);
+/* All parameters and states of a store, under their names: effective weights, or those of bnf_params_raw. Not
+ * collective. Errors: as above. */
+bnf_status bnf_npz_write_params(bnf_params *params, bool raw, const char *path);
 
 #endif

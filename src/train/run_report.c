@@ -149,7 +149,7 @@ static void add_facts(const bnf_run *run, bnf_html *html)
                   (long long)d->count, (long long)(run->test ? bnf_dataset_get_info(run->test)->count : 0),
                   (long long)d->h, (long long)d->w, (long long)d->c, (long long)d->classes);
     bnf_html_fact(html, "Recipe", "%s: %s", run->job->recipe->name, run->job->recipe->summary);
-    bnf_html_fact(html, "Trainable parameters", "%lld", (long long)bnf_params_elements(run->params, true));
+    bnf_html_fact(html, "Trainable parameters", "%lld", (long long)bnf_params_raw_elements(run->params, true));
     bnf_html_fact(html, "Step", "%lld", (long long)run->step);
     bnf_html_fact(html, "Seed", "%lld", (long long)run->job->seed);
     bnf_html_fact(html, "Hash of the weights", "%s: the same for any number of ranks and threads", run->weights);

@@ -11,23 +11,30 @@
 
 /* ---- writing ---- */
 
-static bnf_status put_header(bnf_params *params, bnf_buf *out)
+/* Shape that is written. */
+static const bnf_desc *shape_of(const bnf_params *params, bool raw, int i)
+{
+    const bnf_param_info *info = bnf_params_info(params, i);
+    return raw ? bnf_param_raw_desc(info) : &info->desc;
+}
+
+static bnf_status put_header(bnf_params *params, bool raw, bnf_buf *out)
 {
     bnf_buf text = {0};
     bnf_json json = bnf_json_start(&text, 0);
     int64_t at = 0;
     bnf_json_begin_object(&json, NULL);
     for (int i = 0; i < bnf_params_count(params); i++) {
-        const bnf_param_info *info = bnf_params_info(params, i);
-        bnf_json_begin_object(&json, info->name);
+        const bnf_desc *shape = shape_of(params, raw, i);
+        bnf_json_begin_object(&json, bnf_params_info(params, i)->name);
         bnf_json_string(&json, "dtype", "F32");
         bnf_json_begin_array(&json, "shape");
-        for (int k = 0; k < info->desc.ndim; k++)
-            bnf_json_int(&json, NULL, info->desc.dim[k]);
+        for (int k = 0; k < shape->ndim; k++)
+            bnf_json_int(&json, NULL, shape->dim[k]);
         bnf_json_end_array(&json);
         bnf_json_begin_array(&json, "data_offsets");
         bnf_json_int(&json, NULL, at);
-        at += (int64_t)bnf_desc_bytes(&info->desc);
+        at += (int64_t)bnf_desc_bytes(shape);
         bnf_json_int(&json, NULL, at);
         bnf_json_end_array(&json);
         bnf_json_end_object(&json);
@@ -43,14 +50,15 @@ static bnf_status put_header(bnf_params *params, bnf_buf *out)
     return s;
 }
 
-bnf_status bnf_safetensors_write_params(bnf_params *params, const char *path)
+bnf_status bnf_safetensors_write_params(bnf_params *params, bool raw, const char *path)
 {
     bnf_buf out = {0};
     bnf_status s = bnf_params_real(params) == BNF_F32
-                       ? put_header(params, &out)
+                       ? put_header(params, raw, &out)
                        : bnf_fail(BNF_ERR_UNSUPPORTED, "weights in safetensors files are f32");
     for (int i = 0; i < bnf_params_count(params) && s == BNF_OK; i++)
-        s = bnf_buf_append(&out, bnf_params_value(params, i), bnf_desc_bytes(&bnf_params_info(params, i)->desc));
+        s = bnf_buf_append(&out, raw ? bnf_params_raw(params, i) : bnf_params_value(params, i),
+                           bnf_desc_bytes(shape_of(params, raw, i)));
     if (s == BNF_OK)
         s = bnf_fs_write_atomic(path, out.data, out.size);
     bnf_buf_release(&out);

@@ -46,7 +46,8 @@ struct bnf_saver {
 
 static bnf_status add_item(bnf_saver *v, int param, int array)
 {
-    const bnf_desc *d = &bnf_params_info(v->state.params, param)->desc;
+    const bnf_param_info *info = bnf_params_info(v->state.params, param);
+    const bnf_desc *d = array < 0 ? &info->desc : bnf_param_raw_desc(info);
     item *it = &v->items[v->n_items];
     const char *name;
     int64_t count = bnf_desc_count(d);

@@ -129,9 +129,9 @@ static bnf_status read_owner_array(const bnf_state *state, bnf_ckpt_reader *read
     char name[192];
     bnf_updater_array_info(state->updater, i, a, &what, &dtype, &count);
     bnf_state_array_name(state->params, state->updater, i, a, name, sizeof name);
-    bool shaped = count == bnf_desc_count(&info->desc);
-    BNF_TRY(bnf_ckpt_reader_read(reader, name, dtype, shaped ? info->desc.ndim : 1, shaped ? info->desc.dim : &count,
-                                 buffer));
+    const bnf_desc *raw = bnf_param_raw_desc(info);
+    bool shaped = count == bnf_desc_count(raw);
+    BNF_TRY(bnf_ckpt_reader_read(reader, name, dtype, shaped ? raw->ndim : 1, shaped ? raw->dim : &count, buffer));
     return bnf_updater_put(state->updater, i, a, buffer);
 }
 
@@ -238,6 +238,15 @@ void bnf_state_hash(bnf_params *params, char *hash)
     uint64_t all = 0;
     for (int i = 0; i < bnf_params_count(params); i++)
         mix(&all, bnf_checksum(bnf_params_value(params, i), bnf_desc_bytes(&bnf_params_info(params, i)->desc)));
+    snprintf(hash, 17, "%016llx", (unsigned long long)all);
+}
+
+void bnf_state_hash_raw(bnf_params *params, char *hash)
+{
+    uint64_t all = 0;
+    for (int i = 0; i < bnf_params_count(params); i++)
+        mix(&all,
+            bnf_checksum(bnf_params_raw(params, i), bnf_desc_bytes(bnf_param_raw_desc(bnf_params_info(params, i)))));
     snprintf(hash, 17, "%016llx", (unsigned long long)all);
 }
 

@@ -46,6 +46,8 @@ bnf_status bnf_state_resume(const bnf_state *state, const char *path, int64_t *s
 bnf_status bnf_state_load_params(bnf_params *params, const char *path, int64_t *step);
 /* XXH3 over all params/NAME in their order: equal weights have equal text. hash[17]. */
 void bnf_state_hash(bnf_params *params, char *hash);
+/* The same of bnf_params_raw: the weights that a training begins with. Not collective. */
+void bnf_state_hash_raw(bnf_params *params, char *hash);
 /* The same from the checksums of all params/NAME. */
 void bnf_state_hash_checksums(const int64_t *checksum, int n, char *hash);
 

@@ -27,7 +27,10 @@ const char *bnf_weights_not_finite(bnf_params *params)
 int64_t bnf_weights_bytes(bnf_params *params)
 {
     int64_t bytes = 0;
-    for (int i = 0; i < bnf_params_count(params); i++)
-        bytes += (int64_t)bnf_desc_bytes(&bnf_params_info(params, i)->desc);
+    for (int i = 0; i < bnf_params_count(params); i++) {
+        const bnf_param_info *info = bnf_params_info(params, i);
+        size_t value = bnf_desc_bytes(&info->desc), raw = bnf_desc_bytes(bnf_param_raw_desc(info));
+        bytes += (int64_t)(raw > value ? raw : value);
+    }
     return bytes;
 }

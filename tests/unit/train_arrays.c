@@ -63,7 +63,7 @@ static bool equal(bnf_params *a, bnf_params *b)
 
 static bnf_status write_store(bnf_params *params, int format)
 {
-    return format ? bnf_safetensors_write_params(params, path) : bnf_npz_write_params(params, path);
+    return format ? bnf_safetensors_write_params(params, false, path) : bnf_npz_write_params(params, false, path);
 }
 
 static void round_trip(void **state)
@@ -77,6 +77,50 @@ static void round_trip(void **state)
         assert_true(equal(a, b));
         bnf_params_destroy(a);
         bnf_params_destroy(b);
+    }
+}
+
+static bnf_status never(const void *config, const bnf_desc *desc, bnf_reparam *made)
+{
+    (void)config, (void)desc, (void)made;
+    return BNF_ERR_UNSUPPORTED;
+}
+
+/* A raw weight of another shape than the effective one: files hold the one that is asked for, start weights are raw. */
+static void raw_shapes(void **state)
+{
+    (void)state;
+    for (int format = 0; format < 2; format++) {
+        bnf_params *params;
+        int index;
+        assert_int_equal(bnf_params_create(BNF_F32, &params), BNF_OK);
+        bnf_param_info info = {.name = "w",
+                               .desc = bnf_desc_2d(BNF_F32, 3, 2),
+                               .trainable = true,
+                               .init = {BNF_INIT_UNIFORM, -1, 1},
+                               .reparam = {.name = "none", .raw = bnf_desc_1d(BNF_F32, 4), .make = never}};
+        assert_int_equal(bnf_params_add(params, &info, &index), BNF_OK);
+        assert_int_equal(bnf_params_init(params, 3), BNF_OK);
+        float *raw = bnf_params_raw(params, 0), *value = bnf_params_value(params, 0), was[4];
+        memcpy(was, raw, sizeof was);
+        for (int k = 0; k < 6; k++) {
+            assert_true(value[k] == 0);
+            value[k] = (float)k;
+        }
+        assert_true(was[0] != was[1]);
+        assert_int_equal(format ? bnf_safetensors_write_params(params, true, path)
+                                : bnf_npz_write_params(params, true, path),
+                         BNF_OK);
+        memset(raw, 0, sizeof was);
+        assert_int_equal(bnf_params_read(params, path), BNF_OK);
+        assert_memory_equal(raw, was, sizeof was);
+        assert_true(value[5] == 5);
+        assert_int_equal(write_store(params, format), BNF_OK);
+        assert_int_equal(bnf_params_read(params, path), BNF_ERR_CONFIG);
+        assert_non_null(strstr(bnf_error_message(), "'w' has the shape [3, 2], the network's raw weight is [4]"));
+        assert_memory_equal(raw, was, sizeof was);
+        bnf_error_clear();
+        bnf_params_destroy(params);
     }
 }
 
@@ -197,10 +241,8 @@ static void hostile_headers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip),
-        cmocka_unit_test(other_networks),
-        cmocka_unit_test(damage),
-        cmocka_unit_test(hostile_headers),
+        cmocka_unit_test(round_trip), cmocka_unit_test(raw_shapes),      cmocka_unit_test(other_networks),
+        cmocka_unit_test(damage),     cmocka_unit_test(hostile_headers),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

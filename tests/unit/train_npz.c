@@ -204,14 +204,14 @@ static void params_by_name(void **state)
     }
     assert_int_equal(bnf_params_init(params, 5), BNF_OK);
     path_of("p.npz", path, sizeof path);
-    assert_int_equal(bnf_npz_write_params(params, path), BNF_OK);
+    assert_int_equal(bnf_npz_write_params(params, false, path), BNF_OK);
     assert_int_equal(bnf_fs_read(path, &content), BNF_OK);
     assert_int_equal(parse((unsigned char *)content.data, content.size, a, 8), 2);
     assert_string_equal(a[1].name, "head.weight");
     assert_string_equal(a[1].shape, "3, 3");
     for (int i = 0; i < 2; i++)
         assert_memory_equal(a[i].values, bnf_params_value(params, i), a[i].bytes);
-    assert_int_equal(bnf_npz_write_params(params, "/no/such/folder/p.npz"), BNF_ERR_IO);
+    assert_int_equal(bnf_npz_write_params(params, false, "/no/such/folder/p.npz"), BNF_ERR_IO);
     assert_non_null(strstr(bnf_error_message(), "/no/such/folder/p.npz"));
     bnf_error_clear();
     bnf_buf_release(&content);
