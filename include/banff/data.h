@@ -203,6 +203,30 @@ typedef struct bnf_synth_shapes_options {
 bnf_status bnf_synth_shapes(const bnf_comm *comm, const bnf_synth_shapes_options *options,
                             const bnf_import_output *output, bnf_import_summary *summary);
 
+/* Two classes whose Wasserstein-1 distance is known: grey f32 images that are zero (class 0: every other sample), or
+ * zero but for a centred square of ones or of minus ones (class 1, in turn). Half of class 1 has each sign, so the
+ * cheapest plan moves every image by the norm of a square: W1 = side. */
+typedef struct bnf_synth_wasserstein_options {
+    int64_t count[BNF_SPLIT_COUNT]; /* train >= 1, test >= 0 */
+    int64_t size;                   /* of the images, 1..4096 */
+    int64_t side;                   /* of the square, 1..size */
+} bnf_synth_wasserstein_options;
+bnf_status bnf_synth_wasserstein(const bnf_comm *comm, const bnf_synth_wasserstein_options *options,
+                                 const bnf_import_output *output, bnf_import_summary *summary);
+
+/* Points of the plane on two Koch snowflakes about the origin, as f32 images of one pixel with the channels x, y.
+ * Class 0 ("outer", every other sample) has the first radius, class 1 ("inner") the second; a radius is that of the
+ * circle through the corners of the triangle that the curve begins with. Points are drawn uniformly by arc length.
+ * A pure function of the options. */
+typedef struct bnf_synth_koch_options {
+    int64_t count[BNF_SPLIT_COUNT]; /* train >= 1, test >= 0 */
+    int64_t order;                  /* 0 (triangles) to 8 */
+    double radius[2];               /* outer > inner > 0 */
+    uint64_t seed;
+} bnf_synth_koch_options;
+bnf_status bnf_synth_koch(const bnf_comm *comm, const bnf_synth_koch_options *options, const bnf_import_output *output,
+                          bnf_import_summary *summary);
+
 #ifdef __cplusplus
 }
 #endif

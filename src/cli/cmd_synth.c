@@ -1,4 +1,4 @@
-/* banff synth shapes: generated sets of pictures. */
+/* banff synth shapes|wasserstein|koch: generated sets. */
 #include "cli/args.h"
 #include "cli/cmd.h"
 
@@ -8,59 +8,148 @@
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
+/* Options that all generators have. */
+struct common {
+    bnf_import_output output;
+    int64_t train, test, deflate;
+    bool help;
+};
+/* clang-format off */
+#define COMMON_ARGS(c)                                                                                \
+    {"out", "FILE", "the HDF5 file to write (needed)", BNF_ARG_STR, &(c).output.path},                \
+    {"train", "N", "training images (default 10000)", BNF_ARG_INT, &(c).train},                       \
+    {"test", "N", "test images (default 2000; 0: no test part)", BNF_ARG_INT, &(c).test},             \
+    {"deflate", "N", "compress with zlib level 1 to 9 (default 0: not)", BNF_ARG_INT, &(c).deflate},  \
+    {"help", NULL, "print this", BNF_ARG_FLAG, &(c).help}
+/* clang-format on */
+static const struct common defaults = {.train = 10000, .test = 2000};
+
+static bnf_status finish_common(struct common *c, int64_t count[BNF_SPLIT_COUNT])
+{
+    if (!c->output.path)
+        return bnf_fail(BNF_ERR_CONFIG, "--out FILE is needed");
+    if (c->deflate < 0 || c->deflate > 9)
+        return bnf_fail(BNF_ERR_CONFIG, "--deflate %lld: it must be 0 to 9", (long long)c->deflate);
+    c->output.deflate = (int)c->deflate;
+    count[BNF_TRAIN] = c->train;
+    count[BNF_TEST] = c->test;
+    return BNF_OK;
+}
+
+static bnf_status show_help(const bnf_comm *world, const char *synopsis, const char *about, const bnf_arg *args, int n)
+{
+    if (bnf_comm_rank(world) == 0)
+        bnf_args_help(stdout, synopsis, about, args, n);
+    return BNF_OK;
+}
+
+static void print_summary(const bnf_comm *world, const struct common *c, const bnf_import_summary *s)
+{
+    if (bnf_comm_rank(world) == 0)
+        printf("%s: %lld training and %lld test images of %lld x %lld x %lld, %lld classes, checksum %s\n",
+               c->output.path, (long long)s->count[BNF_TRAIN], (long long)s->count[BNF_TEST], (long long)s->h,
+               (long long)s->w, (long long)s->c, (long long)s->classes, s->checksum);
+}
+
 static bnf_status synth_shapes(const bnf_comm *world, int argc, char **argv)
 {
-    bnf_import_output output = {0};
+    struct common c = defaults;
     bnf_synth_shapes_options o = {.channels = 1, .noise = 20.0};
     bnf_import_summary summary;
     const char *size = "28x28";
-    int64_t train = 10000, test = 2000, seed = 0, deflate = 0;
-    bool help = false;
+    int64_t seed = 0;
     const bnf_arg args[] = {
-        {"out", "FILE", "the HDF5 file to write (needed)", BNF_ARG_STR, &output.path},
-        {"train", "N", "training images (default 10000)", BNF_ARG_INT, &train},
-        {"test", "N", "test images (default 2000; 0: no test part)", BNF_ARG_INT, &test},
         {"size", "HxW", "size of the images (default 28x28)", BNF_ARG_STR, &size},
         {"channels", "1|3", "grey or colour (default 1)", BNF_ARG_INT, &o.channels},
         {"noise", "S", "standard deviation of the noise in grey levels (default 20)", BNF_ARG_REAL, &o.noise},
         {"seed", "S", "another seed, other images (default 0)", BNF_ARG_INT, &seed},
-        {"deflate", "N", "compress with zlib level 1 to 9 (default 0: not)", BNF_ARG_INT, &deflate},
-        {"help", NULL, "print this", BNF_ARG_FLAG, &help},
+        COMMON_ARGS(c),
     };
 
     BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, NULL));
-    if (help) {
-        if (bnf_comm_rank(world) == 0)
-            bnf_args_help(stdout, "synth shapes --out FILE [options]",
-                          "Generates ten classes of shapes and gratings; the same options give the same images.", args,
-                          COUNT(args));
-        return BNF_OK;
-    }
-    if (!output.path)
-        return bnf_fail(BNF_ERR_CONFIG, "--out FILE is needed");
-    if (deflate < 0 || deflate > 9)
-        return bnf_fail(BNF_ERR_CONFIG, "--deflate %lld: it must be 0 to 9", (long long)deflate);
+    if (c.help)
+        return show_help(world, "synth shapes --out FILE [options]",
+                         "Generates ten classes of shapes and gratings; the same options give the same images.", args,
+                         COUNT(args));
+    BNF_TRY(finish_common(&c, o.count));
     BNF_TRY(bnf_args_size("size", size, &o.height, &o.width));
-    output.deflate = (int)deflate;
-    o.count[BNF_TRAIN] = train;
-    o.count[BNF_TEST] = test;
     o.seed = (uint64_t)seed;
-    BNF_TRY(bnf_synth_shapes(world, &o, &output, &summary));
-    if (bnf_comm_rank(world) == 0)
-        printf("%s: %lld training and %lld test images of %lld x %lld x %lld, %lld classes, checksum %s\n", output.path,
-               (long long)summary.count[BNF_TRAIN], (long long)summary.count[BNF_TEST], (long long)summary.h,
-               (long long)summary.w, (long long)summary.c, (long long)summary.classes, summary.checksum);
+    BNF_TRY(bnf_synth_shapes(world, &o, &c.output, &summary));
+    print_summary(world, &c, &summary);
     return BNF_OK;
 }
 
+static bnf_status synth_wasserstein(const bnf_comm *world, int argc, char **argv)
+{
+    struct common c = defaults;
+    bnf_synth_wasserstein_options o = {.size = 64, .side = 35};
+    bnf_import_summary summary;
+    const bnf_arg args[] = {
+        {"size", "N", "side of the images (default 64)", BNF_ARG_INT, &o.size},
+        {"side", "N", "side of the centred squares, which is the distance of the classes (default 35)", BNF_ARG_INT,
+         &o.side},
+        COMMON_ARGS(c),
+    };
+
+    BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, NULL));
+    if (c.help)
+        return show_help(world, "synth wasserstein --out FILE [options]",
+                         "Generates f32 images of two classes: zero, and zero with a square of ones or of minus ones. "
+                         "Their Wasserstein-1\ndistance is the side of the square.",
+                         args, COUNT(args));
+    BNF_TRY(finish_common(&c, o.count));
+    BNF_TRY(bnf_synth_wasserstein(world, &o, &c.output, &summary));
+    print_summary(world, &c, &summary);
+    return BNF_OK;
+}
+
+static bnf_status synth_koch(const bnf_comm *world, int argc, char **argv)
+{
+    struct common c = defaults;
+    bnf_synth_koch_options o = {.order = 3, .radius = {1, 0.5}};
+    bnf_import_summary summary;
+    int64_t seed = 0;
+    const bnf_arg args[] = {
+        {"order", "N", "refinements of the triangles, 0 to 8 (default 3)", BNF_ARG_INT, &o.order},
+        {"outer", "R", "radius of class 0, to the corners of the triangle (default 1)", BNF_ARG_REAL, &o.radius[0]},
+        {"inner", "R", "radius of class 1 (default 0.5)", BNF_ARG_REAL, &o.radius[1]},
+        {"seed", "S", "another seed, other points (default 0)", BNF_ARG_INT, &seed},
+        COMMON_ARGS(c),
+    };
+
+    BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, NULL));
+    if (c.help)
+        return show_help(world, "synth koch --out FILE [options]",
+                         "Generates points of the plane (f32 images of one pixel, channels x and y) on two Koch "
+                         "snowflakes,\nuniform by arc length.",
+                         args, COUNT(args));
+    BNF_TRY(finish_common(&c, o.count));
+    o.seed = (uint64_t)seed;
+    BNF_TRY(bnf_synth_koch(world, &o, &c.output, &summary));
+    print_summary(world, &c, &summary);
+    return BNF_OK;
+}
+
+/* A new generator: one function and one line here. */
+static const struct bnf_cmd generators[] = {
+    {"shapes", "ten classes of shapes and gratings", synth_shapes},
+    {"wasserstein", "two classes of images at a known Wasserstein-1 distance", synth_wasserstein},
+    {"koch", "points of the plane on two Koch snowflakes", synth_koch},
+};
+
 bnf_status bnf_cmd_synth(const bnf_comm *world, int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "shapes") == 0)
-        return synth_shapes(world, argc - 1, argv + 1);
+    for (int i = 0; argc > 1 && i < COUNT(generators); i++)
+        if (strcmp(argv[1], generators[i].name) == 0)
+            return generators[i].fn(world, argc - 1, argv + 1);
     if (argc < 2 || strcmp(argv[1], "--help") != 0)
-        return bnf_fail(BNF_ERR_CONFIG, "synth: '%s' is no generator; there is: shapes", argc > 1 ? argv[1] : "");
-    if (bnf_comm_rank(world) == 0)
-        printf("usage: banff synth shapes --out FILE [options]   (--help after shapes lists them)\n\n"
-               "Generates a set of labelled images.\n");
+        return bnf_fail(BNF_ERR_CONFIG, "synth: '%s' is no generator; there are: shapes, wasserstein, koch",
+                        argc > 1 ? argv[1] : "");
+    if (bnf_comm_rank(world) == 0) {
+        printf("usage: banff synth KIND --out FILE [options]   (--help after KIND lists its options)\n\n"
+               "Generates a set of labelled images.\n\nkinds:\n");
+        for (int i = 0; i < COUNT(generators); i++)
+            printf("  %-12s %s\n", generators[i].name, generators[i].summary);
+    }
     return BNF_OK;
 }

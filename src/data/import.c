@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "comm/agree.h"
 #include "data/digest.h"
+#include "data/moments.h"
 #include "data/source.h"
 #include "h5/attr.h"
 #include "h5/checksum.h"
@@ -27,9 +28,10 @@ struct import_job {
     int64_t sample_bytes;
     int64_t chunk_rows;
     int64_t round_rows;
-    uint8_t *images;                                                    /* [round_rows, h, w, c] */
+    void *images;                                                       /* [round_rows, h, w, c] */
     int32_t *labels;                                                    /* [round_rows] */
-    int64_t sum[BNF_DATA_MAX_CHANNELS], squares[BNF_DATA_MAX_CHANNELS]; /* of the training pixels */
+    int64_t sum[BNF_DATA_MAX_CHANNELS], squares[BNF_DATA_MAX_CHANNELS]; /* of the training pixels, u8 */
+    bnf_moments *moments; /* [training chunks, c] of the training pixels, f32; zero for chunks of other ranks */
     uint64_t digest[BNF_SPLIT_COUNT];
 };
 
@@ -68,15 +70,52 @@ static bnf_status check_labels(struct import_job *job, bnf_split split, int64_t 
     return BNF_OK;
 }
 
+static bnf_dtype type_of(const bnf_source *s)
+{
+    return s->read_f32 ? BNF_F32 : BNF_U8;
+}
+
+static bnf_status read_f32(struct import_job *job, bnf_split split, int64_t first, int64_t count)
+{
+    bnf_source *s = job->source;
+    int64_t size = s->h * s->w * s->c;
+    const float *x = job->images;
+
+    BNF_TRY(s->read_f32(s, split, first, count, job->images, job->labels));
+    for (int64_t i = 0; i < count * size; i++) {
+        if (isfinite(x[i]))
+            continue;
+        char where[PATH_MAX + 64];
+        s->locate(s, split, first + i / size, where, sizeof where);
+        return bnf_fail(BNF_ERR_NUMERIC, "%s: the image holds NaN or infinity", where);
+    }
+    return BNF_OK;
+}
+
+/* Samples [first, first + count) of the training part; first is that of a chunk. */
+static void add_moments(struct import_job *job, int64_t first, int64_t count)
+{
+    const bnf_source *s = job->source;
+    int64_t area = s->h * s->w, rows = job->chunk_rows;
+
+    for (int64_t i = 0; i < count; i += rows)
+        bnf_moments_take((const float *)job->images + i * area * s->c, (count - i < rows ? count - i : rows) * area,
+                         s->c, job->moments + (first + i) / rows * s->c);
+}
+
 /* Decodes the samples [first, first + count) into the job's buffers and takes their statistics. */
 static bnf_status prepare_rows(struct import_job *job, bnf_split split, int64_t first, int64_t count)
 {
     if (count == 0)
         return BNF_OK;
-    BNF_TRY(job->source->read(job->source, split, first, count, job->images, job->labels));
+    BNF_TRY(type_of(job->source) == BNF_F32
+                ? read_f32(job, split, first, count)
+                : job->source->read(job->source, split, first, count, job->images, job->labels));
     BNF_TRY(check_labels(job, split, first, count));
     job->digest[split] += bnf_digest_samples(job->images, job->sample_bytes, job->labels, first, count);
-    if (split == BNF_TRAIN)
+    if (split == BNF_TRAIN && job->moments)
+        add_moments(job, first, count);
+    else if (split == BNF_TRAIN)
         bnf_import_add_pixels(job->images, count * job->source->h * job->source->w, job->source->c, job->sum,
                               job->squares);
     return BNF_OK;
@@ -89,7 +128,7 @@ static bnf_status write_rows(struct import_job *job, bnf_split split, int64_t fi
     int64_t start[] = {first, 0, 0, 0}, extent[] = {count, s->h, s->w, s->c};
 
     bnf_status status = prepare_rows(job, split, first, count);
-    BNF_TRY(bnf_h5_dataset_write_slab_all(images, BNF_U8, start, extent, job->images, status));
+    BNF_TRY(bnf_h5_dataset_write_slab_all(images, type_of(s), start, extent, job->images, status));
     return bnf_h5_dataset_write_slab_all(labels, BNF_I32, start, extent, job->labels, BNF_OK);
 }
 
@@ -127,7 +166,7 @@ static bnf_status write_split(struct import_job *job, bnf_split split)
 
     snprintf(group, sizeof group, "/%s", bnf_split_name(split));
     snprintf(name, sizeof name, "%s/images", group);
-    BNF_TRY_GOTO(status, bnf_h5_dataset_create(job->file, name, BNF_U8, 4, dim, &storage, &images), done);
+    BNF_TRY_GOTO(status, bnf_h5_dataset_create(job->file, name, type_of(s), 4, dim, &storage, &images), done);
     snprintf(name, sizeof name, "%s/labels", group);
     BNF_TRY_GOTO(status, bnf_h5_dataset_create(job->file, name, BNF_I32, 1, dim, NULL, &labels), done);
     BNF_TRY_GOTO(status, write_rounds(job, split, images, labels), done);
@@ -163,6 +202,16 @@ bnf_status bnf_import_statistics(const bnf_comm *comm, bnf_h5_file *file, int64_
     return bnf_h5_attr_set_reals(file, "/", "std", channels, std);
 }
 
+static bnf_status write_statistics(struct import_job *job)
+{
+    const bnf_source *s = job->source;
+    int64_t pixels = s->count[BNF_TRAIN] * s->h * s->w;
+
+    if (!job->moments)
+        return bnf_import_statistics(job->comm, job->file, pixels, s->c, job->sum, job->squares);
+    return bnf_moments_write(job->comm, job->file, pixels, job->chunk_rows * s->h * s->w, s->c, job->moments);
+}
+
 static bnf_status write_content(struct import_job *job)
 {
     const bnf_source *s = job->source;
@@ -171,8 +220,7 @@ static bnf_status write_content(struct import_job *job)
     for (int split = 0; split < BNF_SPLIT_COUNT; split++)
         if (s->count[split] > 0)
             BNF_TRY(write_split(job, (bnf_split)split));
-    BNF_TRY(
-        bnf_import_statistics(job->comm, job->file, s->count[BNF_TRAIN] * s->h * s->w, s->c, job->sum, job->squares));
+    BNF_TRY(write_statistics(job));
     BNF_TRY(bnf_h5_attr_set_int(job->file, "/", "format_version", DECODED_VERSION));
     BNF_TRY(bnf_h5_attr_set_str(job->file, "/", "source", s->description));
     bnf_checksum_format(bnf_digest_set(job->digest, s->count, s->h, s->w, s->c), text);
@@ -191,10 +239,14 @@ static bnf_status prepare_job(struct import_job *job)
         return bnf_fail(BNF_ERR_UNSUPPORTED, "%lld channels; at most %d", (long long)s->c, BNF_DATA_MAX_CHANNELS);
     if (snprintf(job->temporary, sizeof job->temporary, "%s.tmp", o->path) >= (int)sizeof job->temporary)
         return bnf_fail(BNF_ERR_ARG, "the path '%s' is too long", o->path);
-    job->sample_bytes = s->h * s->w * s->c;
+    job->sample_bytes = s->h * s->w * s->c * (int64_t)bnf_dtype_size(type_of(s));
     job->chunk_rows = chunk_bytes / job->sample_bytes > 0 ? chunk_bytes / job->sample_bytes : 1;
     int64_t chunks = ROUND_BYTES / (job->chunk_rows * job->sample_bytes);
     job->round_rows = job->chunk_rows * (chunks > 0 ? chunks : 1);
+    if (type_of(s) == BNF_F32) {
+        int64_t all = (s->count[BNF_TRAIN] + job->chunk_rows - 1) / job->chunk_rows;
+        BNF_TRY(bnf_calloc((size_t)(all * s->c), sizeof *job->moments, "statistics of an import", &job->moments));
+    }
     BNF_TRY(bnf_alloc((size_t)(job->round_rows * job->sample_bytes), "images of an import", &job->images));
     return bnf_alloc((size_t)job->round_rows * sizeof(int32_t), "labels of an import", &job->labels);
 }
@@ -247,6 +299,7 @@ bnf_status bnf_import_run(const bnf_comm *comm, bnf_source *source, const bnf_im
     if (status == BNF_OK)
         summarise(job, summary);
     if (job) {
+        bnf_free(job->moments);
         bnf_free(job->images);
         bnf_free(job->labels);
     }

@@ -19,6 +19,10 @@ struct bnf_source {
     bnf_status (*read)(bnf_source *source, bnf_split split, int64_t first, int64_t count, uint8_t *images,
                        int32_t *labels);
 
+    /* In place of read, for a set of f32 images. The caller checks that they are finite. */
+    bnf_status (*read_f32)(bnf_source *source, bnf_split split, int64_t first, int64_t count, float *images,
+                           int32_t *labels);
+
     /* The file of one sample: its name, its label, and its bytes, which replace what `bytes` held. NULL: the source has
      * no file for each. */
     bnf_status (*fetch)(bnf_source *source, bnf_split split, int64_t index, bnf_buf *bytes, const char **name,
@@ -53,6 +57,9 @@ bnf_status bnf_source_idx(const bnf_comm *comm, const bnf_import_idx_options *op
 bnf_status bnf_source_cifar(const bnf_comm *comm, const bnf_import_cifar_options *options, bnf_source **source);
 bnf_status bnf_source_folder(const bnf_comm *comm, const bnf_import_folder_options *options, bnf_source **source);
 bnf_status bnf_source_shapes(const bnf_comm *comm, const bnf_synth_shapes_options *options, bnf_source **source);
+bnf_status bnf_source_wasserstein(const bnf_comm *comm, const bnf_synth_wasserstein_options *options,
+                                  bnf_source **source);
+bnf_status bnf_source_koch(const bnf_comm *comm, const bnf_synth_koch_options *options, bnf_source **source);
 
 /* Reads the source out into a file and destroys it, whatever the result. Collective over comm. See banff/data.h,
  * Importing. */

@@ -66,8 +66,8 @@ static void assert_same_set(const char *a, const char *b, bnf_split split)
     assert_ok(bnf_dataset_read(set[1], x->count, index, images[1]));
     assert_memory_equal(images[0], images[1], (size_t)(x->count * x->sample_bytes));
     assert_memory_equal(bnf_dataset_labels(set[0]), bnf_dataset_labels(set[1]), (size_t)x->count * sizeof(int32_t));
-    assert_memory_equal(x->mean, y->mean, sizeof(double));
-    assert_memory_equal(x->std, y->std, sizeof(double));
+    assert_memory_equal(x->mean, y->mean, (size_t)x->c * sizeof(double));
+    assert_memory_equal(x->std, y->std, (size_t)x->c * sizeof(double));
     assert_string_equal(x->checksum, y->checksum);
     assert_ok(bnf_dataset_verify(set[0], world));
     assert_ok(bnf_dataset_verify(set[1], world));
@@ -112,6 +112,24 @@ static void test_fewer_samples_than_ranks(void **state)
         assert_string_equal(together.checksum, single.checksum);
     }
     assert_ok(bnf_comm_barrier(world));
+}
+
+/* f32 images, whose statistics are no sums of integers. */
+static void test_f32(void **state)
+{
+    (void)state;
+    bnf_synth_koch_options o = {.count = {N, M}, .order = 2, .radius = {3, 1.1}, .seed = 4};
+    bnf_import_summary together, single;
+    bnf_import_output output = {.path = out, .chunk_bytes = 5 * 8}, same = {.path = alone, .chunk_bytes = 5 * 8};
+
+    if (rank == 0)
+        assert_ok(bnf_synth_koch(NULL, &o, &same, &single));
+    assert_ok(bnf_synth_koch(world, &o, &output, &together));
+    if (rank == 0)
+        assert_string_equal(together.checksum, single.checksum);
+    assert_ok(bnf_comm_barrier(world));
+    assert_same_set(out, alone, BNF_TRAIN);
+    assert_same_set(out, alone, BNF_TEST);
 }
 
 /* All ranks fail alike, the message of each names the file, and no file is left. */
@@ -200,9 +218,8 @@ int main(int argc, char **argv)
     (void)argc;
     (void)argv;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_as_alone),
-        cmocka_unit_test(test_fewer_samples_than_ranks),
-        cmocka_unit_test(test_idx_errors),
+        cmocka_unit_test(test_same_as_alone), cmocka_unit_test(test_fewer_samples_than_ranks),
+        cmocka_unit_test(test_f32),           cmocka_unit_test(test_idx_errors),
         cmocka_unit_test(test_folder),
     };
     if (bnf_comm_init(BNF_THREAD_MULTIPLE) != BNF_OK)

@@ -146,6 +146,8 @@ static void build(const void *settings, bnf_scope *scope, bnf_val x, bnf_val lab
         return;
     }
     bnf_val target = loss->kind == BNF_LIPSCHITZ_CROSS_ENTROPY ? BNF_NONE : bnf_one_hot(scope->b, labels, classes);
+    if (bnf_val_ok(target) && bnf_desc_cols(bnf_val_desc(scope->b, values->logits)) == 1) /* class 1 is positive */
+        target = bnf_slice(scope->b, target, 1, 1);
     if (loss->kind == BNF_LIPSCHITZ_CROSS_ENTROPY)
         values->loss = bnf_loss_cross_entropy(scope, values->logits, labels, loss->smoothing);
     else if (loss->kind == BNF_LIPSCHITZ_MSE)
