@@ -1,5 +1,5 @@
-/* cli/cmd_export.c - banff export: weights for other programs, of a run or before training; batches as training sees
- * them. */
+/* cli/cmd_export.c - banff export: weights and networks for other programs, of a run or before training; batches as
+ * training sees them; logits to check other programs by. */
 #include "cli/args.h"
 #include "cli/cmd.h"
 #include "cli/recipes.h"
@@ -20,14 +20,16 @@ static const char about[] =
     "height, width,\n"
     "channel (docs/weights.md). With --raw, what the optimiser changes, of which constraints make the effective "
     "weights: the form that\n"
-    "train --weights takes. With --initial, the raw weights with which training of a configuration begins; with "
-    "--batches, its first\n"
-    "batches: arrays x, labels and weight (1, or 0 for padding).\n";
+    "train --weights takes. With --format onnx, the whole network: pixels [N,C,H,W] in, logits out. With --logits, "
+    "pictures and what the\n"
+    "network says of them: arrays pixels [N,H,W,C], labels and logits. With --initial, the raw weights with which "
+    "training of a\n"
+    "configuration begins; with --batches, its first batches: arrays x, labels and weight (1, or 0 for padding).\n";
 
 typedef struct export_args {
     const char *out, *format;
     bool initial, raw, help;
-    int64_t batches;
+    int64_t batches, logits;
     bnf_arg_list set, paths;
 } export_args;
 
@@ -35,6 +37,11 @@ static bool ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text), m = strlen(end);
     return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static bool is_onnx(const export_args *a)
+{
+    return strcmp(a->format, "onnx") == 0;
 }
 
 static bnf_status check(export_args *a)
@@ -45,13 +52,15 @@ static bnf_status check(export_args *a)
     if (!a->out)
         return bnf_fail(BNF_ERR_CONFIG, "--out FILE is needed");
     if (!a->format)
-        a->format = ends_with(a->out, ".safetensors") ? "safetensors" : "npz";
-    if (strcmp(a->format, "npz") != 0 && strcmp(a->format, "safetensors") != 0)
-        return bnf_fail(BNF_ERR_CONFIG, "--format is %s, must be npz or safetensors", a->format);
-    if (a->batches < 0 || a->initial + a->raw + (a->batches > 0) > 1)
-        return bnf_fail(BNF_ERR_CONFIG, "give one of --initial, --raw and --batches N, which is at least 1");
-    if (a->batches > 0 && strcmp(a->format, "npz") != 0)
-        return bnf_fail(BNF_ERR_CONFIG, "--batches writes the format npz only");
+        a->format = ends_with(a->out, ".safetensors") ? "safetensors" : ends_with(a->out, ".onnx") ? "onnx" : "npz";
+    if (strcmp(a->format, "npz") != 0 && strcmp(a->format, "safetensors") != 0 && !is_onnx(a))
+        return bnf_fail(BNF_ERR_CONFIG, "--format is %s, must be npz, safetensors or onnx", a->format);
+    if (a->batches < 0 || a->logits < 0 || a->initial + a->raw + (a->batches > 0) + (a->logits > 0) > 1)
+        return bnf_fail(BNF_ERR_CONFIG, "give one of --initial, --raw, --batches N and --logits N, N at least 1");
+    if (is_onnx(a) && (a->initial || a->raw))
+        return bnf_fail(BNF_ERR_CONFIG, "--format onnx writes the effective weights of a run, not --raw or --initial");
+    if ((a->batches > 0 || a->logits > 0) && strcmp(a->format, "npz") != 0)
+        return bnf_fail(BNF_ERR_CONFIG, "--batches and --logits write the format npz only");
     return BNF_OK;
 }
 
@@ -83,6 +92,13 @@ static bnf_status read_raw(bnf_params *params, const char *checkpoint)
     return s;
 }
 
+static bnf_status write_onnx(const export_args *a, bnf_run *run)
+{
+    if (!run->job->recipe->export_onnx)
+        return bnf_fail(BNF_ERR_UNSUPPORTED, "the recipe %s exports no ONNX models", run->job->recipe->name);
+    return run->job->recipe->export_onnx(run, a->out);
+}
+
 static bnf_status export_run(const bnf_comm *world, const export_args *a)
 {
     bnf_run *run;
@@ -92,13 +108,67 @@ static bnf_status export_run(const bnf_comm *world, const export_args *a)
         if (a->raw)
             s = read_raw(run->params, run->checkpoint);
         if (s == BNF_OK)
-            s = write_params(a, run->params);
+            s = is_onnx(a) ? write_onnx(a, run) : write_params(a, run->params);
         if (s == BNF_OK)
             printf("%s: %d arrays, %lld elements (step %lld, weights %s)\n", a->out, bnf_params_count(run->params),
                    (long long)(a->raw ? bnf_params_raw_elements(run->params, false)
                                       : bnf_params_elements(run->params, false)),
                    (long long)run->step, run->weights);
     }
+    bnf_run_close(run);
+    return bnf_comm_agree(world, s);
+}
+
+/* What a run's network says of the first samples: pixels[n,h,w,c] as `certify` defines them, labels, logits. */
+static bnf_status write_logits(const export_args *a, bnf_dataset *dataset, const float *logits, int64_t n,
+                               int64_t outputs)
+{
+    const bnf_dataset_info *info = bnf_dataset_get_info(dataset);
+    const int64_t size = n * info->h * info->w * info->c;
+    unsigned char *stored;
+    float *pixels = NULL;
+    bnf_npz npz = {0};
+    BNF_TRY(bnf_alloc((size_t)(n * info->sample_bytes), "pictures", &stored));
+    bnf_status s = bnf_alloc((size_t)size * sizeof *pixels, "pictures", &pixels);
+    if (s == BNF_OK)
+        s = bnf_dataset_read_rows(dataset, 0, n, stored);
+    if (s == BNF_OK && info->dtype == BNF_F32)
+        memcpy(pixels, stored, (size_t)size * sizeof *pixels);
+    for (int64_t i = 0; s == BNF_OK && info->dtype == BNF_U8 && i < size; i++)
+        pixels[i] = (float)stored[i] / 255;
+    const bnf_desc x = bnf_desc_4d(BNF_F32, n, info->h, info->w, info->c), labels = bnf_desc_1d(BNF_I32, n),
+                   y = bnf_desc_2d(BNF_F32, n, outputs);
+    if (s == BNF_OK)
+        s = bnf_npz_add(&npz, "pixels", &x, pixels);
+    if (s == BNF_OK)
+        s = bnf_npz_add(&npz, "labels", &labels, bnf_dataset_labels(dataset));
+    if (s == BNF_OK)
+        s = bnf_npz_add(&npz, "logits", &y, logits);
+    if (s == BNF_OK)
+        s = bnf_npz_write(&npz, a->out);
+    if (s == BNF_OK)
+        printf("%s: %lld pictures, %lld logits each\n", a->out, (long long)n, (long long)outputs);
+    bnf_npz_release(&npz);
+    bnf_free(pixels);
+    bnf_free(stored);
+    return s;
+}
+
+static bnf_status export_logits(const bnf_comm *world, const export_args *a)
+{
+    bnf_run *run;
+    bnf_dataset *dataset;
+    bnf_eval_result result;
+    float *logits = NULL;
+    int64_t n;
+    BNF_TRY(bnf_run_open(world, bnf_recipes, a->paths.item[0], a->set.item, (int)a->set.count, &run));
+    bnf_split split = run->test ? BNF_TEST : BNF_TRAIN;
+    bnf_status s = bnf_run_dataset(run, split, &dataset);
+    if (s == BNF_OK)
+        s = bnf_run_logits(run, split, a->logits, &logits, &n, &result);
+    if (s == BNF_OK && bnf_comm_rank(world) == 0)
+        s = write_logits(a, dataset, logits, n < a->logits ? n : a->logits, result.outputs);
+    bnf_free(logits);
     bnf_run_close(run);
     return bnf_comm_agree(world, s);
 }
@@ -202,10 +272,12 @@ bnf_status bnf_cmd_export(const bnf_comm *world, int argc, char **argv)
     export_args a = {0};
     const bnf_arg args[] = {
         {"out", "FILE", "the file to write (needed)", BNF_ARG_STR, &a.out},
-        {"format", "npz|safetensors", "of the file; by its name if left out, else npz", BNF_ARG_STR, &a.format},
+        {"format", "npz|safetensors|onnx", "of the file; by its name if left out, else npz", BNF_ARG_STR, &a.format},
         {"raw", NULL, "raw instead of effective weights", BNF_ARG_FLAG, &a.raw},
         {"initial", NULL, "of a configuration file: the raw weights before the first step", BNF_ARG_FLAG, &a.initial},
         {"batches", "N", "of a configuration file: the first N batches", BNF_ARG_INT, &a.batches},
+        {"logits", "N", "of a run: the first N test pictures and what the network says of them", BNF_ARG_INT,
+         &a.logits},
         {"set", "KEY=VALUE", "override a key of the configuration, e.g. data.file; may be repeated", BNF_ARG_LIST,
          &a.set},
         {"help", NULL, "print this", BNF_ARG_FLAG, &a.help},
@@ -218,5 +290,7 @@ bnf_status bnf_cmd_export(const bnf_comm *world, int argc, char **argv)
         return BNF_OK;
     }
     BNF_TRY(check(&a));
+    if (a.logits > 0)
+        return export_logits(world, &a);
     return a.initial || a.batches > 0 ? export_config(world, &a) : export_run(world, &a);
 }

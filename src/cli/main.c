@@ -18,7 +18,7 @@ static const struct bnf_cmd commands[] = {
     {"certify", "certified accuracy of a trained 1-Lipschitz network", bnf_cmd_certify},
     {"attack", "try to break certificates", bnf_cmd_attack},
     {"report", "write a run's HTML report", bnf_cmd_report},
-    {"export", "write weights (or batches) as .npz or safetensors", bnf_cmd_export},
+    {"export", "write weights, batches or logits as .npz or safetensors, networks as ONNX", bnf_cmd_export},
     {"checkpoint", "list, verify or compare checkpoints", bnf_cmd_checkpoint},
     {"plan", "what a configuration will compute and hold in memory", bnf_cmd_plan},
     {"doctor", "what of this machine, launcher and file system will be slow or fail", bnf_cmd_doctor},

@@ -103,6 +103,7 @@ bnf_status bnf_run_logits(bnf_run *run, bnf_split split, int64_t limit, float **
         bnf_free(c.logits);
         return s;
     }
+    result->outputs = c.classes;
     *logits = c.logits;
     *samples = c.samples;
     return BNF_OK;

@@ -40,6 +40,9 @@ typedef struct bnf_recipe {
     /* Adds the recipe's sections to the run report; collective, html is NULL on all ranks but 0. NULL: nothing to add.
      * */
     bnf_status (*report)(struct bnf_run *run, bnf_html *html);
+    /* `banff export --format onnx`: the network with its effective weights as an ONNX model; on rank 0 alone. NULL: it
+     * has none. */
+    bnf_status (*export_onnx)(struct bnf_run *run, const char *path);
 } bnf_recipe;
 
 #endif

@@ -72,7 +72,7 @@ bnf_status bnf_run_dataset(const bnf_run *run, bnf_split split, bnf_dataset **da
 
 /* Means over a whole split. metrics[] are the recipe's. */
 typedef struct bnf_eval_result {
-    int64_t samples;
+    int64_t samples, outputs; /* outputs: logits of a sample, of bnf_run_logits */
     double loss, accuracy, metrics[BNF_MODEL_MAX_METRICS];
 } bnf_eval_result;
 

@@ -48,6 +48,18 @@ END
 else
     echo "numpy is not installed: shapes were not checked"
 fi
+# The network as an ONNX model: the same bytes from 1 and 2 ranks; what is in it, tests/unit/lipschitz_onnx.c looks at.
+"$banff" export "$work/run" --out "$work/a.onnx" >"$work/out" 2>&1 || fail "export of an ONNX model on 1 rank"
+mpirun -n 2 "$banff" export "$work/run" --format onnx --out "$work/b.onnx" >"$work/out" 2>&1 || fail "... on 2 ranks"
+cmp "$work/a.onnx" "$work/b.onnx" >"$work/out" 2>&1 || fail "ONNX models of 1 and 2 ranks differ"
+grep -q 'Gemm' "$work/a.onnx" || fail "no operator in the ONNX model"
+"$banff" export "$work/run" --raw --out "$work/c.onnx" >"$work/out" 2>&1 && fail "raw weights as an ONNX model"
+[ ! -e "$work/c.onnx" ] || fail "a refused export left a file"
+# ... and logits to compare by: the same from 1 and 2 ranks, never more than there are pictures.
+"$banff" export "$work/run" --logits 1000 --out "$work/logits.npz" >"$work/out" 2>&1 || fail "export --logits on 1 rank"
+grep -q "32 pictures, 10 logits each" "$work/out" || fail "what --logits says"
+mpirun -n 2 "$banff" export "$work/run" --logits 1000 --out "$work/logits2.npz" >"$work/out" 2>&1 || fail "export --logits on 2 ranks"
+cmp "$work/logits.npz" "$work/logits2.npz" >"$work/out" 2>&1 || fail "logits of 1 and 2 ranks differ"
 "$banff" export "$work/run" >"$work/out" 2>&1 && fail "export without --out succeeded"
 grep -qF -- "--out FILE" "$work/out" || fail "no hint at --out"
 timeout 60 mpirun -n 2 "$banff" export "$work/run" --out /no/such/folder/w.npz >"$work/out" 2>&1

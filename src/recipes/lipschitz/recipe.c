@@ -4,6 +4,7 @@
 #include "recipes/lipschitz/certify.h"
 #include "recipes/lipschitz/layers.h"
 #include "recipes/lipschitz/lipschitz.h"
+#include "recipes/lipschitz/onnx.h"
 #include "recipes/lipschitz/report.h"
 
 static const char *const constraint_names[] = {"none", "spectral", "bjorck", NULL};
@@ -166,4 +167,5 @@ const bnf_recipe bnf_recipe_lipschitz = {
     .certify = bnf_lipschitz_certify,
     .attack = bnf_lipschitz_attack,
     .report = bnf_lipschitz_report,
+    .export_onnx = bnf_lipschitz_export_onnx,
 };
