@@ -131,6 +131,8 @@ bnf_val bnf_graph_knob(bnf_graph *graph, const char *name, const bnf_desc *desc)
  * is alive, such as the input of a residual block (BNF_RECOMPUTE_BLOCKS). */
 void bnf_graph_mark(bnf_graph *graph, bnf_val value);
 bool bnf_val_is_leaf(const bnf_graph *graph, bnf_val v);
+/* The first output of the operation of that name ("conv2d") that was emitted last; BNF_NONE if there is none. */
+bnf_val bnf_graph_last(const bnf_graph *graph, const char *op);
 
 /* Gradients of the sum over leaves of scalar `loss` (or of a batch-level scalar). For a parameter: the leaf's
  * contribution, to be summed over leaves; for other values the gradient itself. grads[i] is BNF_NONE where the loss

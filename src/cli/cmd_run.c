@@ -1,4 +1,4 @@
-/* cli/cmd_run.c - what is done with a finished run: banff eval, certify, attack, report. */
+/* cli/cmd_run.c - what is done with a finished run: banff eval, certify, attack, explain, report. */
 #include "cli/args.h"
 #include "cli/cmd.h"
 #include "cli/recipes.h"
@@ -12,10 +12,13 @@
 typedef struct request {
     bnf_arg_list set, paths, option;
     bool help, train_part;
+    const char *methods, *metrics; /* explain */
 } request;
 
+enum { OF_EXPLAIN = 2 }; /* options at the end of the table that are its own */
+
 static bnf_status parse(const bnf_comm *world, int argc, char **argv, const char *synopsis, const char *about,
-                        request *r)
+                        bool explain, request *r)
 {
     *r = (request){0};
     const bnf_arg args[] = {
@@ -24,8 +27,10 @@ static bnf_status parse(const bnf_comm *world, int argc, char **argv, const char
         {"option", "KEY=VALUE", "a setting of this command; may be repeated", BNF_ARG_LIST, &r->option},
         {"train-part", NULL, "use the training part instead of the test part (eval)", BNF_ARG_FLAG, &r->train_part},
         {"help", NULL, "print this", BNF_ARG_FLAG, &r->help},
+        {"method", "NAME,...", "attribution methods; without it all that suit the network", BNF_ARG_STR, &r->methods},
+        {"metrics", "NAME,...", "measure the methods, too: names of metrics, or all", BNF_ARG_STR, &r->metrics},
     };
-    const int n = (int)(sizeof args / sizeof args[0]);
+    const int n = (int)(sizeof args / sizeof args[0]) - (explain ? 0 : OF_EXPLAIN);
     BNF_TRY(bnf_args_parse(args, n, argc, argv, &r->paths));
     if (r->help && bnf_comm_rank(world) == 0)
         bnf_args_help(stdout, synopsis, about, args, n);
@@ -47,7 +52,7 @@ bnf_status bnf_cmd_eval(const bnf_comm *world, int argc, char **argv)
     float *logits = NULL;
     int64_t samples;
     BNF_TRY(parse(world, argc, argv, "eval RUN [options]",
-                  "Loss and accuracy of a run's newest checkpoint (or of RUN/checkpoints/FILE.h5).\n", &r));
+                  "Loss and accuracy of a run's newest checkpoint (or of RUN/checkpoints/FILE.h5).\n", false, &r));
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));
@@ -69,7 +74,7 @@ static bnf_status recipe_command(const bnf_comm *world, int argc, char **argv, c
     request r;
     bnf_run *run;
     bnf_buf text = {0};
-    BNF_TRY(parse(world, argc, argv, synopsis, about, &r));
+    BNF_TRY(parse(world, argc, argv, synopsis, about, false, &r));
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));
@@ -100,13 +105,43 @@ bnf_status bnf_cmd_attack(const bnf_comm *world, int argc, char **argv)
                           true);
 }
 
+static const char explain_about[] =
+    "Attribution maps of the first samples of a part, and counterfactuals x - t f(x) grad f(x) with f the lead of the\n"
+    "class: RUN/explain/maps.h5, one picture per sample, and a table. --option help lists the settings.\n";
+
+bnf_status bnf_cmd_explain(const bnf_comm *world, int argc, char **argv)
+{
+    request r;
+    bnf_run *run;
+    bnf_buf text = {0};
+    BNF_TRY(parse(world, argc, argv, "explain RUN [--method NAME,...] [--metrics NAME,...] [options]", explain_about,
+                  true, &r));
+    if (r.help)
+        return BNF_OK;
+    BNF_TRY(open_run(world, &r, &run));
+    const bool first = bnf_comm_rank(world) == 0;
+    const bnf_recipe *recipe = run->job->recipe;
+    const bnf_explain_request asked = {.methods = r.methods,
+                                       .metrics = r.metrics,
+                                       .options = r.option.item,
+                                       .n_options = (int)r.option.count,
+                                       .progress = first ? stdout : NULL};
+    bnf_status s = recipe->explain ? recipe->explain(run, &asked, &text)
+                                   : bnf_fail(BNF_ERR_UNSUPPORTED, "recipe '%s' has no such command", recipe->name);
+    if (s == BNF_OK && first)
+        fputs(bnf_buf_text(&text), stdout);
+    bnf_buf_release(&text);
+    bnf_run_close(run);
+    return s;
+}
+
 bnf_status bnf_cmd_report(const bnf_comm *world, int argc, char **argv)
 {
     request r;
     bnf_run *run;
     char *path = NULL;
     BNF_TRY(parse(world, argc, argv, "report RUN [options]",
-                  "Writes RUN/report.html: one file, no external resources.\n", &r));
+                  "Writes RUN/report.html: one file, no external resources.\n", false, &r));
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));

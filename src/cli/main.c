@@ -17,6 +17,7 @@ static const struct bnf_cmd commands[] = {
     {"eval", "loss and accuracy of a trained network", bnf_cmd_eval},
     {"certify", "certified accuracy of a trained 1-Lipschitz network", bnf_cmd_certify},
     {"attack", "try to break certificates", bnf_cmd_attack},
+    {"explain", "what a trained network looks at: attribution maps, counterfactuals, metrics", bnf_cmd_explain},
     {"report", "write a run's HTML report", bnf_cmd_report},
     {"export", "write weights, batches or logits as .npz or safetensors, networks as ONNX", bnf_cmd_export},
     {"checkpoint", "list, verify or compare checkpoints", bnf_cmd_checkpoint},

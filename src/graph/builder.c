@@ -227,6 +227,14 @@ bnf_val bnf_graph_param(bnf_graph *graph, int index)
     return add_named(graph, info->name, &info->desc, BNF_V_PARAM, index);
 }
 
+bnf_val bnf_graph_last(const bnf_graph *graph, const char *op)
+{
+    for (int n = graph->n_nodes - 1; n >= 0; n--)
+        if (strcmp(graph->nodes[n].op->name, op) == 0)
+            return graph->nodes[n].out[0];
+    return BNF_NONE;
+}
+
 int bnf_graph_param_index(const bnf_graph *graph, bnf_val param)
 {
     BNF_ASSERT(graph->values[param.id].kind == BNF_V_PARAM);

@@ -37,7 +37,10 @@ bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dat
                            int64_t leaves, bool training, bnf_model *model)
 {
     BNF_ASSERT(batch % leaves == 0);
-    *model = (bnf_model){.input_grad = BNF_NONE, .bf16 = training && job->train.precision == BNF_PRECISION_BF16};
+    *model = (bnf_model){.input_grad = BNF_NONE,
+                         .inner = BNF_NONE,
+                         .inner_grad = BNF_NONE,
+                         .bf16 = training && job->train.precision == BNF_PRECISION_BF16};
     bnf_dtype real = bnf_params_real(params);
     int64_t n = batch / leaves;
     bnf_desc xd = bnf_desc_4d(real, n, data->h, data->w, data->c), yd = bnf_desc_1d(BNF_I32, n),
@@ -71,6 +74,15 @@ bnf_status bnf_model_want_input_gradient(bnf_model *model, bnf_val scalar)
     return BNF_OK;
 }
 
+bnf_status bnf_model_want_inner_gradient(bnf_model *model, bnf_val inner, bnf_val scalar)
+{
+    BNF_TRY(bnf_graph_gradient(model->graph, scalar, &inner, 1, &model->inner_grad));
+    if (!bnf_val_ok(model->inner_grad))
+        return bnf_fail(BNF_ERR_ARG, "the network's output does not depend on this inner value");
+    model->inner = inner;
+    return BNF_OK;
+}
+
 static bnf_status check_ranks(const bnf_comm *comm, int64_t leaves)
 {
     if (bnf_comm_size(comm) <= leaves)
@@ -90,7 +102,7 @@ static bnf_status check_cpu(const bnf_model *model)
 
 bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *comm, int threads, const int *owner)
 {
-    bnf_val keep[4 + BNF_MODEL_MAX_METRICS];
+    bnf_val keep[6 + BNF_MODEL_MAX_METRICS];
     int n = 0;
     BNF_TRY(check_cpu(model));
     keep[n++] = model->values.logits;
@@ -100,6 +112,10 @@ bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *
         keep[n++] = model->values.metrics[i].value;
     if (bnf_val_ok(model->input_grad))
         keep[n++] = model->input_grad;
+    if (bnf_val_ok(model->inner_grad)) {
+        keep[n++] = model->inner;
+        keep[n++] = model->inner_grad;
+    }
     const char *eager = getenv("BNF_EAGER");
     bnf_plan_config cfg = {.comm = comm,
                            .threads = threads,

@@ -16,6 +16,7 @@ typedef struct bnf_model {
     int cuts;                /* set before bnf_model_plan: bnf_plan_config.cuts */
     bnf_val accuracy;        /* batch-level [1]: share of samples whose first largest logit is the label's */
     bnf_val input_grad; /* leaf-level, like x: gradient asked for by bnf_model_want_input_gradient, else BNF_NONE */
+    bnf_val inner, inner_grad; /* leaf-level: of bnf_model_want_inner_gradient, else BNF_NONE */
 } bnf_model;
 
 /* Builds the graph; parameters that the store lacks are added to it. Not collective. `batch` samples in `leaves`
@@ -24,6 +25,8 @@ bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dat
                            int64_t leaves, bool training, bnf_model *model);
 /* After build: the gradient of the sum of `scalar` (leaf-level or batch-level [1]) with respect to x is kept, too. */
 bnf_status bnf_model_want_input_gradient(bnf_model *model, bnf_val scalar);
+/* The same with respect to `inner`, a leaf-level value between x and the logits; inner itself is kept, too. */
+bnf_status bnf_model_want_inner_gradient(bnf_model *model, bnf_val inner, bnf_val scalar);
 /* Compiles; the model then computes. comm borrowed. Errors: BNF_ERR_CONFIG if train.precision is bf16 on a CPU without
  * it. */
 bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *comm, int threads, const int *owner);

@@ -7,6 +7,8 @@
 #include "base/config.h"
 #include "report/html.h"
 
+#include <stdio.h>
+
 #define BNF_RECIPE_MAX_SECTIONS 8
 #define BNF_MODEL_MAX_METRICS 8
 
@@ -23,6 +25,15 @@ typedef struct bnf_model_values {
     } metrics[BNF_MODEL_MAX_METRICS];
 } bnf_model_values;
 
+/* What `banff explain` was asked for; strings as the command line gave them. */
+typedef struct bnf_explain_request {
+    const char *methods;        /* names with commas between; NULL: all that the recipe has for this network */
+    const char *metrics;        /* the same, "all" for all; NULL: none */
+    const char *const *options; /* [n_options] "key=value" */
+    int n_options;
+    FILE *progress; /* on rank 0: where a progress line goes; NULL: nowhere */
+} bnf_explain_request;
+
 typedef struct bnf_recipe {
     const char *name, *summary;
     size_t settings_size; /* bytes of the recipe's settings struct, zeroed before loading */
@@ -37,6 +48,8 @@ typedef struct bnf_recipe {
      * NULL: the recipe has none. options: what the command line gave, "key=value". */
     bnf_status (*certify)(struct bnf_run *run, const char *const *options, int n_options, bnf_buf *text);
     bnf_status (*attack)(struct bnf_run *run, const char *const *options, int n_options, bnf_buf *text);
+    /* `banff explain`: the same for pictures and metrics of why the network decides as it does. */
+    bnf_status (*explain)(struct bnf_run *run, const bnf_explain_request *request, bnf_buf *text);
     /* Adds the recipe's sections to the run report; collective, html is NULL on all ranks but 0. NULL: nothing to add.
      * */
     bnf_status (*report)(struct bnf_run *run, bnf_html *html);

@@ -14,13 +14,37 @@ static bnf_val emit_figure(const bnf_model *m, bnf_lipschitz_figure figure)
     if (outputs == 1) {
         bnf_val sign = bnf_affine(b, bnf_slice(b, bnf_one_hot(b, m->labels, 2), 1, 1), 2, -1);
         bnf_val own = bnf_sum_all(b, bnf_mul(b, sign, f));
-        return figure == BNF_LIPSCHITZ_OWN ? own : bnf_affine(b, own, -1, 0);
+        return figure == BNF_LIPSCHITZ_RIVAL ? bnf_affine(b, own, -1, 0) : own;
     }
     bnf_val one_hot = bnf_one_hot(b, m->labels, outputs), own = bnf_sum_all(b, bnf_mul(b, one_hot, f));
-    if (figure == BNF_LIPSCHITZ_OWN)
+    if (figure != BNF_LIPSCHITZ_RIVAL)
         return own;
     bnf_val sorted = bnf_fullsort(b, bnf_sub(b, f, bnf_affine(b, one_hot, FAR, 0)));
     return bnf_sub(b, bnf_sum_all(b, bnf_slice(b, sorted, outputs - 1, 1)), own);
+}
+
+/* The last convolution's output and the scalar's gradient there. */
+static bnf_status want_inner(bnf_lipschitz_probe *p, bnf_val scalar, bnf_val convolution)
+{
+    if (!bnf_val_ok(convolution))
+        return bnf_fail(BNF_ERR_UNSUPPORTED,
+                        "this network has no convolution, so there is no map of features to weigh");
+    const bnf_desc *d = bnf_val_desc(bnf_graph_builder(p->model.graph), convolution);
+    p->inner_h = d->dim[1];
+    p->inner_w = d->dim[2];
+    p->inner_c = d->dim[3];
+    return bnf_model_want_inner_gradient(&p->model, convolution, scalar);
+}
+
+static bnf_status want(bnf_lipschitz_figure figure, bnf_lipschitz_probe *p)
+{
+    bnf_val convolution = bnf_graph_last(p->model.graph, "conv2d"), scalar;
+    if (figure == BNF_LIPSCHITZ_LOGITS)
+        return BNF_OK;
+    scalar = emit_figure(&p->model, figure);
+    BNF_TRY(bnf_graph_status(p->model.graph));
+    return figure == BNF_LIPSCHITZ_OWN_INNER ? want_inner(p, scalar, convolution)
+                                             : bnf_model_want_input_gradient(&p->model, scalar);
 }
 
 static bnf_status build(bnf_run *run, bnf_lipschitz_figure figure, bnf_lipschitz_probe *p)
@@ -28,9 +52,7 @@ static bnf_status build(bnf_run *run, bnf_lipschitz_figure figure, bnf_lipschitz
     BNF_TRY(bnf_model_build(run->job, run->params, bnf_dataset_get_info(run->train), p->rows, p->rows / p->leaf_rows,
                             false, &p->model));
     p->outputs = bnf_desc_cols(bnf_val_desc(bnf_graph_builder(p->model.graph), p->model.values.logits));
-    bnf_val scalar = emit_figure(&p->model, figure);
-    BNF_TRY(bnf_graph_status(p->model.graph));
-    BNF_TRY(bnf_model_want_input_gradient(&p->model, scalar));
+    BNF_TRY(want(figure, p));
     return bnf_model_plan(&p->model, run->job, NULL, run->threads, NULL);
 }
 
@@ -62,7 +84,11 @@ bnf_status bnf_lipschitz_probe_run(bnf_lipschitz_probe *p)
     bnf_batch batch = {.rows = p->rows, .valid = p->rows, .x = p->x, .labels = p->labels, .weight = p->weight};
     BNF_TRY(bnf_model_run(&p->model, &batch, 0));
     p->logits = bnf_plan_output(p->model.plan, p->model.values.logits);
-    p->gradient = bnf_plan_output(p->model.plan, p->model.input_grad);
+    p->gradient = bnf_val_ok(p->model.input_grad) ? bnf_plan_output(p->model.plan, p->model.input_grad) : NULL;
+    if (bnf_val_ok(p->model.inner_grad)) {
+        p->inner = bnf_plan_output(p->model.plan, p->model.inner);
+        p->inner_gradient = bnf_plan_output(p->model.plan, p->model.inner_grad);
+    }
     return BNF_OK;
 }
 

@@ -2,6 +2,7 @@
  * 05. */
 #include "recipes/lipschitz/attack.h"
 #include "recipes/lipschitz/certify.h"
+#include "recipes/lipschitz/explain_cmd.h"
 #include "recipes/lipschitz/layers.h"
 #include "recipes/lipschitz/lipschitz.h"
 #include "recipes/lipschitz/onnx.h"
@@ -166,6 +167,7 @@ const bnf_recipe bnf_recipe_lipschitz = {
     .build = build,
     .certify = bnf_lipschitz_certify,
     .attack = bnf_lipschitz_attack,
+    .explain = bnf_lipschitz_explain_command,
     .report = bnf_lipschitz_report,
     .export_onnx = bnf_lipschitz_export_onnx,
 };

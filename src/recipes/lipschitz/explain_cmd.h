@@ -1,0 +1,32 @@
+/* recipes/lipschitz/explain_cmd.h - `banff explain`: attribution maps and counterfactuals of many samples, shared out
+ * among ranks. */
+#ifndef BNF_RECIPES_LIPSCHITZ_EXPLAIN_CMD_H
+#define BNF_RECIPES_LIPSCHITZ_EXPLAIN_CMD_H
+
+#include "recipes/lipschitz/maps.h"
+#include "recipes/lipschitz/options.h"
+
+/* What the command line said, the same on every rank. */
+typedef struct bnf_lipschitz_explain_settings {
+    bnf_split split;
+    int64_t samples;  /* the first so many of the split */
+    int64_t pictures; /* of them, so many get a PNG file */
+    int64_t of_label; /* 1: the label's logit is explained, 0: the predicted class's */
+    bnf_lipschitz_maps_settings maps;
+    bnf_lipschitz_reals t; /* of counterfactuals */
+    bool method[BNF_LIPSCHITZ_METHODS];
+    bool help;
+} bnf_lipschitz_explain_settings;
+
+/* Of `total` samples in order, those of a rank: [lo, hi). */
+static inline void bnf_lipschitz_share(const bnf_comm *comm, int64_t total, int64_t *lo, int64_t *hi)
+{
+    int64_t ranks = bnf_comm_size(comm), rank = bnf_comm_rank(comm);
+    *lo = rank * total / ranks;
+    *hi = (rank + 1) * total / ranks;
+}
+
+/* The recipe's `explain`. */
+bnf_status bnf_lipschitz_explain_command(bnf_run *run, const bnf_explain_request *request, bnf_buf *text);
+
+#endif
