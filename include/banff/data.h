@@ -191,6 +191,21 @@ typedef struct bnf_import_folder_options {
 bnf_status bnf_import_folder(const bnf_comm *comm, const bnf_import_folder_options *options,
                              const bnf_import_output *output, bnf_import_summary *summary);
 
+/* NumPy's .npz archives (numpy.savez, numpy.savez_compressed) of an array of images, u8 or f32, [n, h, w] or
+ * [n, h, w, c], and one of labels, i32, i64 or u8, [n]. f32 images make a set of f32 images. Every rank reads the files
+ * whole. Errors name file and array. */
+typedef struct bnf_import_npz_options {
+    const char *train;
+    const char *test;            /* NULL: no file of its own */
+    double test_fraction;        /* in [0,1): without `test`, this part of the images, chosen by their numbers */
+    const char *images, *labels; /* the arrays' names; NULL: "images", "labels" */
+    int64_t classes;             /* 0: largest label of `train` + 1, or the number of names */
+    int64_t name_count;          /* class names; 0: "0", "1", ... */
+    const char *const *names;
+} bnf_import_npz_options;
+bnf_status bnf_import_npz(const bnf_comm *comm, const bnf_import_npz_options *options, const bnf_import_output *output,
+                          bnf_import_summary *summary);
+
 /* Generated pictures for tests and demonstrations: ten classes of shapes and gratings of random place, size,
  * contrast and noise. A pure function of the options. */
 typedef struct bnf_synth_shapes_options {

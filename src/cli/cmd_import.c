@@ -1,4 +1,4 @@
-/* banff import idx|cifar|folder: other people's files into one HDF5 file. */
+/* banff import idx|cifar|folder|npz: other people's files into one HDF5 file. */
 #include "base/fs.h"
 #include "cli/args.h"
 #include "cli/cmd.h"
@@ -258,11 +258,49 @@ static bnf_status import_folder(const bnf_comm *world, int argc, char **argv)
     return BNF_OK;
 }
 
+static bnf_status import_npz(const bnf_comm *world, int argc, char **argv)
+{
+    struct common c = {0};
+    bnf_import_npz_options o = {0};
+    bnf_import_summary summary;
+    bnf_arg_list file = {0}, names = {0};
+    char *names_text = NULL;
+    const bnf_arg args[] = {
+        {"test", "FILE", "the same for the test part", BNF_ARG_STR, &o.test},
+        {"test-fraction", "F", "without --test: put this part (0 to 1) into the test split", BNF_ARG_REAL,
+         &o.test_fraction},
+        {"images", "NAME", "the array of images, u8 or f32, [n,h,w] or [n,h,w,c] (default images)", BNF_ARG_STR,
+         &o.images},
+        {"labels", "NAME", "the array of labels, i32, i64 or u8, [n] (default labels)", BNF_ARG_STR, &o.labels},
+        {"classes", "N", "number of classes (default: largest label of FILE + 1)", BNF_ARG_INT, &o.classes},
+        {"names", "A,B,...", "names of the classes (default: their numbers)", BNF_ARG_STR, &names_text},
+        COMMON_ARGS(c),
+    };
+
+    BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, &file));
+    if (c.help)
+        return show_help(world, "import npz FILE --out FILE [options]",
+                         "Imports arrays of images and labels that numpy.savez or numpy.savez_compressed wrote.", args,
+                         COUNT(args));
+    BNF_TRY(finish_common(&c));
+    if (file.count != 1)
+        return bnf_fail(BNF_ERR_CONFIG, "give one .npz file of training images");
+    if (names_text)
+        BNF_TRY(split_names(names_text, &names));
+    o.train = file.item[0];
+    o.name_count = names.count;
+    o.names = names.item;
+    BNF_TRY(bnf_import_npz(world, &o, &c.output, &summary));
+    print_summary(world, &c, &summary);
+    return BNF_OK;
+}
+
 /* A new importer: one function and one line here. */
 static const struct bnf_cmd importers[] = {
     {"idx", "IDX files (MNIST and its kin), plain or gzip", import_idx},
     {"cifar", "CIFAR-10 and CIFAR-100 in binary form", import_cifar},
     {"folder", "folders of JPEG, PNG, PGM or PPM pictures, one per class", import_folder},
+    {"npz", "arrays of images and labels that NumPy wrote", import_npz},
 };
 
 bnf_status bnf_cmd_import(const bnf_comm *world, int argc, char **argv)
@@ -271,9 +309,9 @@ bnf_status bnf_cmd_import(const bnf_comm *world, int argc, char **argv)
         if (strcmp(argv[1], importers[i].name) == 0)
             return importers[i].fn(world, argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "--help") != 0)
-        return bnf_fail(BNF_ERR_CONFIG, "import: '%s' is none of idx, cifar, folder", argv[1]);
+        return bnf_fail(BNF_ERR_CONFIG, "import: '%s' is none of idx, cifar, folder, npz", argv[1]);
     if (argc < 2)
-        return bnf_fail(BNF_ERR_CONFIG, "import: say what: idx, cifar or folder (--help tells more)");
+        return bnf_fail(BNF_ERR_CONFIG, "import: say what: idx, cifar, folder or npz (--help tells more)");
     if (bnf_comm_rank(world) == 0) {
         printf("usage: banff import KIND [options]   (--help after KIND lists its options)\n\n"
                "Imports labelled images into one HDF5 file; all ranks work in parallel.\n\nkinds:\n");

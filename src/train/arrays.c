@@ -2,39 +2,9 @@
 #include "train/arrays.h"
 
 #include "base/fs.h"
-#include "base/mem.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
-
-int64_t bnf_array_elements(const bnf_array *array)
-{
-    int64_t n = 1;
-    for (int i = 0; i < array->ndim; i++)
-        if (array->dim[i] < 0 || __builtin_mul_overflow(n, array->dim[i], &n))
-            return -1;
-    return n;
-}
-
-bnf_status bnf_arrays_add(bnf_arrays *arrays, const bnf_array *array, const char *name)
-{
-    for (int64_t i = 0; i < arrays->count; i++)
-        if (strcmp(arrays->item[i].name, name) == 0)
-            return bnf_fail(BNF_ERR_FORMAT, "two arrays are called '%s'", name);
-    if (arrays->count == arrays->room) {
-        int64_t room = arrays->room ? 2 * arrays->room : 64;
-        BNF_TRY(
-            bnf_realloc((size_t)arrays->room * sizeof *array, (size_t)room * sizeof *array, "arrays", &arrays->item));
-        arrays->room = room;
-    }
-    bnf_array *to = &arrays->item[arrays->count];
-    *to = *array;
-    to->name = NULL;
-    BNF_TRY(bnf_strdup(name, &to->name));
-    arrays->count++;
-    return BNF_OK;
-}
 
 bnf_status bnf_arrays_read(const char *path, bnf_arrays *arrays)
 {
@@ -50,35 +20,7 @@ bnf_status bnf_arrays_read(const char *path, bnf_arrays *arrays)
     return s == BNF_OK ? s : bnf_fail_context(s, "%s", path);
 }
 
-void bnf_arrays_release(bnf_arrays *arrays)
-{
-    for (int64_t i = 0; i < arrays->count; i++)
-        bnf_free(arrays->item[i].name);
-    bnf_free(arrays->item);
-    bnf_buf_release(&arrays->content);
-    *arrays = (bnf_arrays){0};
-}
-
 /* ---- parameters ---- */
-
-static const bnf_array *find(const bnf_arrays *arrays, const char *name)
-{
-    for (int64_t i = 0; i < arrays->count; i++)
-        if (strcmp(arrays->item[i].name, name) == 0)
-            return &arrays->item[i];
-    return NULL;
-}
-
-/* "[64, 3, 7, 7]" */
-static const char *shape_text(int ndim, const int64_t *dim, char *text, size_t size)
-{
-    size_t at = (size_t)snprintf(text, size, "[");
-    for (int i = 0; i < ndim && at < size; i++)
-        at += (size_t)snprintf(text + at, size - at, i ? ", %lld" : "%lld", (long long)dim[i]);
-    if (at < size)
-        snprintf(text + at, size - at, "]");
-    return text;
-}
 
 static bnf_status check_array(const bnf_array *a, const bnf_param_info *info)
 {
@@ -91,8 +33,8 @@ static bnf_status check_array(const bnf_array *a, const bnf_param_info *info)
         same = a->dim[i] == raw->dim[i];
     if (!same)
         return bnf_fail(BNF_ERR_CONFIG, "'%s' has the shape %s, the network's%s is %s", a->name,
-                        shape_text(a->ndim, a->dim, has, sizeof has), raw == &info->desc ? "" : " raw weight",
-                        shape_text(raw->ndim, raw->dim, wants, sizeof wants));
+                        bnf_array_shape_text(a->ndim, a->dim, has, sizeof has), raw == &info->desc ? "" : " raw weight",
+                        bnf_array_shape_text(raw->ndim, raw->dim, wants, sizeof wants));
     for (int64_t i = 0, n = bnf_array_elements(a); i < n; i++) {
         float v;
         memcpy(&v, (const char *)a->values + i * (int64_t)sizeof v, sizeof v);
@@ -106,7 +48,7 @@ static bnf_status check_names(const bnf_params *params, const bnf_arrays *arrays
 {
     for (int i = 0; i < bnf_params_count(params); i++) {
         const bnf_param_info *info = bnf_params_info(params, i);
-        const bnf_array *a = find(arrays, info->name);
+        const bnf_array *a = bnf_arrays_find(arrays, info->name);
         if (!a)
             return bnf_fail(BNF_ERR_CONFIG,
                             "there is no array '%s', which the network needs (%d names: banff export "
@@ -131,7 +73,8 @@ bnf_status bnf_params_read(bnf_params *params, const char *path)
     }
     for (int i = 0; i < bnf_params_count(params) && s == BNF_OK; i++) {
         const bnf_param_info *info = bnf_params_info(params, i);
-        memcpy(bnf_params_raw(params, i), find(&arrays, info->name)->values, bnf_desc_bytes(bnf_param_raw_desc(info)));
+        memcpy(bnf_params_raw(params, i), bnf_arrays_find(&arrays, info->name)->values,
+               bnf_desc_bytes(bnf_param_raw_desc(info)));
     }
     if (s == BNF_OK)
         bnf_params_touch(params);

@@ -7,39 +7,13 @@
 
 #include <banff/graph.h>
 
-#include "base/str.h"
-
-#define BNF_ARRAY_MAX_DIMS 8
-
-typedef struct bnf_array {
-    char *name;     /* owned */
-    char dtype[16]; /* as the file says it: "<f4", "F32" */
-    bool f32;
-    int ndim;
-    int64_t dim[BNF_ARRAY_MAX_DIMS];
-    const void *values; /* borrowed from the file's content; at any address, so copy before use */
-} bnf_array;
-
-/* A file's arrays in the order of the file. Zero-initialise, release with bnf_arrays_release. */
-typedef struct bnf_arrays {
-    bnf_buf content;
-    bnf_array *item; /* [count] */
-    int64_t count, room;
-} bnf_arrays;
-
-/* Elements of the shape; -1 if the product is not an int64_t or an extent is negative. */
-int64_t bnf_array_elements(const bnf_array *array);
+#include "base/arrays.h"
 
 /* Reads a file; which of the formats it is, its first bytes tell. Errors: BNF_ERR_IO, BNF_ERR_FORMAT (neither, cut off,
- * damaged: an .npz has checksums), BNF_ERR_UNSUPPORTED (compressed or larger than 4 GiB), BNF_ERR_MEMORY; the message
- * names the file. */
+ * damaged: an .npz has checksums), BNF_ERR_UNSUPPORTED (larger than 4 GiB), BNF_ERR_MEMORY; the message names the file.
+ */
 bnf_status bnf_arrays_read(const char *path, bnf_arrays *arrays);
-void bnf_arrays_release(bnf_arrays *arrays);
-
-/* Appends an array, whose values point into the content. The name is copied. */
-bnf_status bnf_arrays_add(bnf_arrays *arrays, const bnf_array *array, const char *name);
-/* The parts of bnf_arrays_read: content is there. Messages do not name the file. */
-bnf_status bnf_arrays_parse_npz(bnf_arrays *arrays);
+/* The part of bnf_arrays_read for safetensors: the content is there. Messages do not name the file. */
 bnf_status bnf_arrays_parse_safetensors(bnf_arrays *arrays);
 
 /* All parameters and states of a store under their names; replaces the file at once and as a whole. raw: the raw

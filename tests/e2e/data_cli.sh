@@ -61,7 +61,7 @@ check "import folder" mpirun -n 2 "$banff" import folder "$work/set" --out "$wor
 grep -qF "2 training and 0 test images of 2 x 3 x 1, 2 classes" "$work/out" || { echo "FAILED: summary"; cat "$work/out"; failed=1; }
 check "inspect" "$banff" inspect "$work/c.h5"
 
-for help in "import --help" "import idx --help" "import cifar --help" "import folder --help" "synth --help" \
+for help in "import --help" "import idx --help" "import cifar --help" "import folder --help" "import npz --help" "synth --help" \
     "synth shapes --help" "synth koch --help" "synth wasserstein --help" "inspect --help"; do
     # shellcheck disable=SC2086
     check "$help" "$banff" $help
@@ -73,6 +73,7 @@ refuse "bad choice" "crop, stretch" "$banff" import folder "$work/set" --out "$w
 refuse "bad number" "--train ten" "$banff" synth shapes --out "$work/d.h5" --train ten
 refuse "no output named" "--out FILE" "$banff" synth shapes
 refuse "unknown kind" "idx, cifar, folder" "$banff" import mp3
+refuse "no archive on 2 ranks" "$work/a.h5" mpirun -n 2 "$banff" import npz "$work/a.h5" --out "$work/d.h5"
 refuse "missing file on 2 ranks" "$work/none" mpirun -n 2 "$banff" inspect "$work/none"
 mkdir "$work/set/empty"
 refuse "empty class folder on 3 ranks" "$work/set/empty" mpirun -n 3 "$banff" import folder "$work/set" --out "$work/d.h5"

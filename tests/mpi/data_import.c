@@ -3,7 +3,10 @@
 #include "unit/data_support.h"
 
 #include "comm/agree.h"
+#include "train/npz.h"
 #include "h5/checksum.h"
+
+#include <math.h>
 
 enum { N = 151, M = 23, H = 11, W = 13 };
 
@@ -132,6 +135,23 @@ static void test_f32(void **state)
     assert_same_set(out, alone, BNF_TEST);
 }
 
+/* An archive of N f32 images, of which one may be NaN. */
+static void write_npz(const char *path, int64_t bad)
+{
+    static float images[N * 6];
+    static int64_t labels[N];
+    bnf_desc shape = {BNF_F32, 3, {N, 3, 2}}, list = bnf_desc_1d(BNF_I64, N);
+    bnf_npz npz = {0};
+    for (int i = 0; i < N * 6; i++)
+        images[i] = i / 6 == bad ? NAN : (float)(i * i % 1009) / 7;
+    for (int i = 0; i < N; i++)
+        labels[i] = i % 5;
+    assert_ok(bnf_npz_add(&npz, "images", &shape, images));
+    assert_ok(bnf_npz_add(&npz, "labels", &list, labels));
+    assert_ok(bnf_npz_write(&npz, path));
+    bnf_npz_release(&npz);
+}
+
 /* All ranks fail alike, the message of each names the file, and no file is left. */
 static void check_failure(bnf_status status, bnf_status expected, const char *part)
 {
@@ -169,6 +189,36 @@ static void test_idx_errors(void **state)
     o = idx_files();
     output.path = "/no/such/folder/x.h5";
     check_failure(bnf_import_idx(world, &o, &output, &s), BNF_ERR_IO, output.path);
+}
+
+static void test_npz(void **state)
+{
+    (void)state;
+    char archive[300];
+    bnf_import_npz_options o = {.train = archive, .test_fraction = 0.2};
+    bnf_import_summary together, single;
+    bnf_import_output output = {.path = out, .chunk_bytes = 3 * 24}, same = {.path = alone, .chunk_bytes = 3 * 24};
+
+    snprintf(archive, sizeof archive, "%s/set.npz", folder);
+    if (rank == 0) {
+        write_npz(archive, -1);
+        assert_ok(bnf_import_npz(NULL, &o, &same, &single));
+    }
+    assert_ok(bnf_comm_barrier(world));
+    assert_ok(bnf_import_npz(world, &o, &output, &together));
+    if (rank == 0)
+        assert_string_equal(together.checksum, single.checksum);
+    assert_ok(bnf_comm_barrier(world));
+    assert_same_set(out, alone, BNF_TRAIN);
+    assert_same_set(out, alone, BNF_TEST);
+    assert_ok(bnf_comm_barrier(world));
+    if (rank == 0) {
+        unlink(out);
+        write_npz(archive, N - 2); /* one rank alone sees it */
+    }
+    assert_ok(bnf_comm_barrier(world));
+    o.test_fraction = 0;
+    check_failure(bnf_import_npz(world, &o, &output, &together), BNF_ERR_NUMERIC, "array 'images', item 149");
 }
 
 static void test_folder(void **state)
@@ -220,7 +270,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_as_alone), cmocka_unit_test(test_fewer_samples_than_ranks),
         cmocka_unit_test(test_f32),           cmocka_unit_test(test_idx_errors),
-        cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_npz),           cmocka_unit_test(test_folder),
     };
     if (bnf_comm_init(BNF_THREAD_MULTIPLE) != BNF_OK)
         return 1;

@@ -1,5 +1,6 @@
-/* train/npz_read.c - NumPy's .npz files: what numpy.savez and train/npz.c write. */
-#include "train/arrays.h"
+/* base/npz_read.c - NumPy's .npz files: what numpy.savez, numpy.savez_compressed and train/npz.c write. */
+#include "base/arrays.h"
+#include "base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #define END_BYTES 22
 #define CENTRAL_BYTES 46
 #define LOCAL_BYTES 30
+enum { STORED = 0, DEFLATED = 8 };
 
 static uint64_t number(const unsigned char *p, int bytes)
 {
@@ -59,6 +61,15 @@ static bool read_dictionary(const char *header, bnf_array *a, bool *fortran)
     return *fortran || strncmp(order, "False", 5) == 0;
 }
 
+/* Bytes of an element of the usual types, "<f4", "|u1"; 0: not known. */
+static uint64_t element_bytes(const char *dtype)
+{
+    if ((dtype[0] == '<' || dtype[0] == '|') && strchr("fiub", dtype[1]) && dtype[1] && strchr("1248", dtype[2]) &&
+        dtype[2] && !dtype[3])
+        return (uint64_t)(dtype[2] - '0');
+    return 0;
+}
+
 static bnf_status read_npy(const unsigned char *p, uint64_t size, const char *name, bnf_array *a)
 {
     char header[1024];
@@ -80,7 +91,8 @@ static bnf_status read_npy(const unsigned char *p, uint64_t size, const char *na
         return bnf_fail(BNF_ERR_UNSUPPORTED, "'%s' lies column by column: save numpy.ascontiguousarray of it", name);
     a->values = p + begin + length;
     int64_t n = bnf_array_elements(a);
-    if (a->f32 && (n < 0 || (uint64_t)n > size / 4 || (uint64_t)n * 4 != size - begin - length))
+    uint64_t each = element_bytes(a->dtype);
+    if (each && (n < 0 || (uint64_t)n > size / each || (uint64_t)n * each != size - begin - length))
         return bnf_fail(BNF_ERR_FORMAT, "'%s': its shape and its size do not agree", name);
     return BNF_OK;
 }
@@ -109,25 +121,58 @@ static uint32_t crc_of(const unsigned char *at, uint64_t size)
     return (uint32_t)crc;
 }
 
+/* Unpacks an entry of `packed` bytes into size bytes. [out] out owned. */
+static bnf_status unpack(const unsigned char *from, uint64_t packed, uint64_t size, const char *name, void **out)
+{
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)from, .avail_in = (uInt)packed}; /* zlib does not write to it */
+    if (size / 1100 > packed) /* deflate saves a factor of at most 1032 */
+        return bnf_fail(BNF_ERR_FORMAT, "'%s' is damaged: its sizes do not agree", name);
+    BNF_TRY(bnf_alloc(size + 1, "an unpacked array", out)); /* one more byte, so that too long a content shows */
+    z.next_out = *out;
+    z.avail_out = (uInt)size + 1;
+    int code = inflateInit2(&z, -MAX_WBITS);
+    if (code == Z_OK) {
+        code = inflate(&z, Z_FINISH);
+        inflateEnd(&z);
+    }
+    if (code == Z_STREAM_END && z.total_out == size)
+        return BNF_OK;
+    bnf_free(*out);
+    *out = NULL;
+    return code == Z_MEM_ERROR ? bnf_fail(BNF_ERR_MEMORY, "zlib: out of memory")
+                               : bnf_fail(BNF_ERR_FORMAT, "'%s' is damaged: it cannot be unpacked", name);
+}
+
 /* The entry that the directory describes at `at`. */
 static bnf_status read_entry(bnf_arrays *arrays, const unsigned char *at, const char *name)
 {
     const unsigned char *p = (const unsigned char *)arrays->content.data;
-    uint64_t file = arrays->content.size, stored = number(at + 20, 4), local = number(at + 42, 4);
+    uint64_t file = arrays->content.size, stored = number(at + 20, 4), size = number(at + 24, 4);
+    uint64_t local = number(at + 42, 4), method = number(at + 10, 2);
+    void *unpacked = NULL;
     bnf_array a;
-    if (number(at + 10, 2) != 0)
-        return bnf_fail(BNF_ERR_UNSUPPORTED, "'%s' is compressed: write it with numpy.savez, not savez_compressed",
-                        name);
-    if (stored == UINT32_MAX || local == UINT32_MAX)
+    if (method != STORED && method != DEFLATED)
+        return bnf_fail(BNF_ERR_UNSUPPORTED, "'%s' is compressed in a way that numpy does not write", name);
+    if (stored == UINT32_MAX || size == UINT32_MAX || local == UINT32_MAX)
         return bnf_fail(BNF_ERR_UNSUPPORTED, "'%s' is beyond the 4 GiB of an .npz file: use safetensors", name);
     if (local + LOCAL_BYTES > file || number(p + local, 4) != 0x04034b50)
         return bnf_fail(BNF_ERR_FORMAT, "'%s' is not where the directory says", name);
     uint64_t begin = local + LOCAL_BYTES + number(p + local + 26, 2) + number(p + local + 28, 2);
     if (begin + stored > file)
         return bnf_fail(BNF_ERR_FORMAT, "'%s' is cut off", name);
-    if (crc_of(p + begin, stored) != number(at + 16, 4))
-        return bnf_fail(BNF_ERR_FORMAT, "'%s' is damaged: its checksum is wrong", name);
-    BNF_TRY(read_npy(p + begin, stored, name, &a));
+    if (method == STORED)
+        size = stored;
+    else
+        BNF_TRY(unpack(p + begin, stored, size, name, &unpacked));
+    const unsigned char *npy = unpacked ? unpacked : p + begin;
+    bnf_status s = crc_of(npy, size) == number(at + 16, 4)
+                       ? read_npy(npy, size, name, &a)
+                       : bnf_fail(BNF_ERR_FORMAT, "'%s' is damaged: its checksum is wrong", name);
+    if (s != BNF_OK) {
+        bnf_free(unpacked);
+        return s;
+    }
+    a.unpacked = unpacked;
     return bnf_arrays_add(arrays, &a, name);
 }
 
