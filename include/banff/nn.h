@@ -32,6 +32,7 @@ typedef enum bnf_lip_kind {
     BNF_LIP_NONE = 0,
     BNF_LIP_SPECTRAL,       /* divided by its spectral norm */
     BNF_LIP_BJORCK,         /* spectral, then Bjorck orthonormalisation */
+    BNF_LIP_ORTHOGONAL,     /* convolutions orthogonal as operators (nn/ortho_conv.h); dense layers as BJORCK */
     BNF_LIP_FROBENIUS_ROWS, /* each output neuron's weights have norm 1 */
     BNF_LIP_FROBENIUS       /* the matrix has Frobenius norm 1 */
 } bnf_lip_kind;
@@ -67,7 +68,7 @@ typedef struct bnf_conv2d_layer {
 bnf_conv2d_layer bnf_conv2d_layer_default(int64_t out);
 /* x[N,H,W,I] -> [N,OH,OW,out]. Parameters NAME.weight [out,I/groups,kh,kw], NAME.bias [out]. Starts: He-normal for
  * unconstrained layers, orthogonal for constrained ones; bias 0. With a constraint the convolution's norm is at most
- * 1 (nn/lip_factor.h). */
+ * 1 (nn/lip_factor.h; ORTHOGONAL: nn/ortho_conv.h, which refuses kernels smaller than the stride). */
 bnf_val bnf_nn_conv2d(bnf_scope *s, const char *name, bnf_val x, const bnf_conv2d_layer *layer);
 /* x[N,...] flattened to [N,I] -> [N,out]. Parameters NAME.weight [out,I], NAME.bias [out]. */
 bnf_val bnf_nn_dense(bnf_scope *s, const char *name, bnf_val x, int64_t out, bool bias, const bnf_lip *lip);

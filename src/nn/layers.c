@@ -3,6 +3,7 @@
 
 #include "graph/graph_error.h"
 #include "nn/lip_factor.h"
+#include "nn/ortho_conv.h"
 #include "nn/reparam.h"
 
 #include <math.h>
@@ -101,6 +102,29 @@ static double conv_factor(bnf_scope *s, const bnf_conv2d_layer *l, const bnf_des
     return factor;
 }
 
+/* NAME.weight of a convolution that is orthogonal as an operator. */
+static bnf_val orthogonal_weight(bnf_scope *s, const char *name, const bnf_conv2d_layer *l, int64_t in,
+                                 const bnf_desc *desc)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s.weight", name);
+    bnf_ortho_conv_config config = {.out = l->out, .in = in, .groups = l->groups};
+    for (int i = 0; i < 2; i++) {
+        config.kernel[i] = l->kernel[i];
+        config.stride[i] = l->stride[i];
+        config.dilation[i] = l->dilation[i];
+    }
+    bnf_status status = bnf_ortho_conv_check(&config);
+    if (status != BNF_OK) {
+        bnf_graph_fail(s->graph, bnf_fail_context(status, "%s", name));
+        return BNF_NONE;
+    }
+    bnf_param_info info = {
+        .name = full, .desc = *desc, .trainable = true, .decay = true, .init = {BNF_INIT_NORMAL, 0, 1}};
+    bnf_ortho_conv_describe(&config, desc->dtype, &info.reparam);
+    return bnf_nn_param(s, &info);
+}
+
 bnf_val bnf_nn_conv2d(bnf_scope *s, const char *name, bnf_val x, const bnf_conv2d_layer *layer)
 {
     if (!bnf_val_ok(x))
@@ -124,7 +148,8 @@ bnf_val bnf_nn_conv2d(bnf_scope *s, const char *name, bnf_val x, const bnf_conv2
     }
     bnf_desc wd = bnf_desc_make(s->b->real, 4,
                                 (int64_t[]){layer->out, in.dim[3] / layer->groups, layer->kernel[0], layer->kernel[1]});
-    bnf_val w = weight(s, name, &wd, &layer->lip, conv_factor(s, layer, &in));
+    bnf_val w = layer->lip.kind == BNF_LIP_ORTHOGONAL ? orthogonal_weight(s, name, layer, in.dim[3], &wd)
+                                                      : weight(s, name, &wd, &layer->lip, conv_factor(s, layer, &in));
     return bnf_conv2d(s->b, x, w, layer->bias ? bias(s, name, layer->out) : BNF_NONE, &attr);
 }
 

@@ -97,6 +97,7 @@ static bnf_constraint_kind kind_of(bnf_lip_kind kind)
     case BNF_LIP_SPECTRAL:
         return BNF_CONSTRAINT_SPECTRAL;
     case BNF_LIP_BJORCK:
+    case BNF_LIP_ORTHOGONAL:
         return BNF_CONSTRAINT_BJORCK;
     case BNF_LIP_FROBENIUS_ROWS:
         return BNF_CONSTRAINT_FROBENIUS_ROWS;

@@ -99,6 +99,26 @@ static void emit_waves(training *t)
     t->loss = bnf_loss_cross_entropy(&s, y, t->labels, 0);
 }
 
+/* Orthogonal convolutions: more, as many and fewer channels, a stride, groups. */
+static void emit_orthogonal(training *t)
+{
+    bnf_builder *b = bnf_graph_builder(t->graph);
+    bnf_scope s = {t->params, t->graph, b, BNF_NONE, bnf_const(b, LEAVES * PER_LEAF), true};
+    bnf_conv2d_layer conv = bnf_conv2d_layer_default(8);
+    bnf_lip orthogonal = bnf_lip_default(BNF_LIP_ORTHOGONAL);
+    conv.lip = orthogonal;
+    bnf_val y = bnf_groupsort2(b, bnf_nn_conv2d(&s, "conv1", t->x, &conv));
+    conv.stride[0] = conv.stride[1] = 2;
+    conv.out = 10;
+    y = bnf_groupsort2(b, bnf_nn_conv2d(&s, "conv2", y, &conv));
+    conv.stride[0] = conv.stride[1] = 1;
+    conv.groups = 2;
+    conv.out = 6;
+    y = bnf_groupsort2(b, bnf_nn_conv2d(&s, "conv3", y, &conv));
+    y = bnf_nn_dense(&s, "dense1", bnf_flatten(b, y), CLASSES, true, &orthogonal);
+    t->loss = bnf_loss_cross_entropy(&s, y, t->labels, 0);
+}
+
 static training waves(int64_t above)
 {
     return (training){.emit = emit_waves, .shared_above = above};
@@ -249,6 +269,48 @@ static void test_state_goes_out_and_in(void **unused)
     end(&serial);
 }
 
+/* Sum over taps of K_t K_t' is the identity: of wide kernels and groups, by columns of tall ones. */
+static void assert_orthogonal(const float *k, int64_t out, int64_t in, int64_t area, int64_t stride)
+{
+    bool rows = out <= in * stride * stride;
+    int64_t side = rows ? out : in;
+    for (int64_t a = 0; a < side; a++)
+        for (int64_t b = 0; b < side; b++) {
+            double sum = 0;
+            for (int64_t j = 0; j < (rows ? in : out); j++)
+                for (int64_t t = 0; t < area; t++)
+                    sum += rows ? (double)k[(a * in + j) * area + t] * (double)k[(b * in + j) * area + t]
+                                : (double)k[(j * in + a) * area + t] * (double)k[(j * in + b) * area + t];
+            if (fabs(sum - (a == b)) > 1e-6)
+                fail_msg("%d x %d: product %d, %d is %g", (int)out, (int)in, (int)a, (int)b, sum);
+        }
+}
+
+static void test_training_stays_orthogonal(void **unused)
+{
+    (void)unused;
+    training t = {.emit = emit_orthogonal}, serial = t;
+    start(&t, world, 2, 1);
+    start(&serial, NULL, 1, 0);
+    assert_same_values(&t, &serial, "orthogonal, at the start");
+    double first = 0, last = 0;
+    for (int step = 0; step < 6; step++) {
+        bnf_update_stats a = one_step(&t, step), b = one_step(&serial, step);
+        last = (double)*(const float *)bnf_plan_output(serial.plan, serial.loss);
+        first = step == 0 ? last : first;
+        assert_true(a.finite && a.grad_norm > 0 && a.grad_norm == b.grad_norm);
+        assert_same_values(&t, &serial, "orthogonal, after a step");
+    }
+    assert_true(last < first);
+    assert_orthogonal(bnf_params_value(t.params, bnf_params_find(t.params, "conv1.weight")), 8, CHANNELS, 9, 1);
+    assert_orthogonal(bnf_params_value(t.params, bnf_params_find(t.params, "conv2.weight")), 10, 8, 9, 2);
+    const float *groups = bnf_params_value(t.params, bnf_params_find(t.params, "conv3.weight"));
+    for (int g = 0; g < 2; g++)
+        assert_orthogonal(groups + g * 3 * 5 * 9, 3, 5, 9, 1);
+    end(&t);
+    end(&serial);
+}
+
 /* dist.shared_above leaves it to one owner; asked for by hand it is refused. */
 static void test_one_owner(void **unused)
 {
@@ -278,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_bits_of_one_rank),
         cmocka_unit_test(test_descends_the_raw_weight),
         cmocka_unit_test(test_state_goes_out_and_in),
+        cmocka_unit_test(test_training_stays_orthogonal),
         cmocka_unit_test(test_one_owner),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,7 +71,7 @@ static const char no_use[] =
     "There is no useful certificate: below 1/255 on average, less than the smallest change that a picture can have. "
     "The\n"
     "bound of the Lipschitz constant is too large for the margins. Networks are certified well when they are trained\n"
-    "under the constraint (model.constraint: bjorck or spectral), without batch normalisation.\n";
+    "under the constraint (model.constraint: bjorck, orthogonal or spectral), without batch normalisation.\n";
 
 static void print_text(const bnf_run *run, const bnf_lipschitz_certificate *c, const bnf_lipschitz_reals *radii,
                        bnf_buf *t)

@@ -8,7 +8,7 @@
 #include "recipes/lipschitz/onnx.h"
 #include "recipes/lipschitz/report.h"
 
-static const char *const constraint_names[] = {"none", "spectral", "bjorck", NULL};
+static const char *const constraint_names[] = {"none", "spectral", "bjorck", "orthogonal", NULL};
 static const char *const factor_names[] = {"bound", "published", NULL};
 static const char *const bjorck_names[] = {"eigen", "direct", NULL};
 static const char *const loss_names[] = {"cross_entropy",  "mse",      "bce",     "hkr_binary",
@@ -36,7 +36,8 @@ static const bnf_cfg_key layer_keys[] = {
 #define AT(field) offsetof(bnf_lipschitz_model, field)
 static const bnf_cfg_key model_keys[] = {
     {"constraint", BNF_CFG_ENUM, AT(constraint), "bjorck",
-     "of conv and dense layers: none (an ordinary network), spectral (norm at most 1), bjorck (orthonormal)",
+     "of conv and dense layers: none (an ordinary network), spectral (norm at most 1), bjorck (orthonormal matrices), "
+     "orthogonal (convolutions orthogonal as such, dense layers as bjorck)",
      .choices = constraint_names},
     {"power_iterations", BNF_CFG_INT, AT(power_iterations), "10", "at most so many per step", .min = 1, .max = 1000},
     {"power_tolerance", BNF_CFG_REAL, AT(power_tolerance), "0.001", "stop when the singular vector moves by less",

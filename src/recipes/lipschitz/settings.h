@@ -5,7 +5,7 @@
 #include "train/recipe.h"
 
 typedef struct bnf_lipschitz_model {
-    int constraint; /* bnf_lip_kind: none, spectral or bjorck */
+    int constraint; /* bnf_lip_kind: none, spectral, bjorck or orthogonal */
     int64_t power_iterations, bjorck_iterations;
     double power_tolerance, bjorck_tolerance, bjorck_beta, eps;
     int conv_factor;     /* 0 bound, 1 published */
