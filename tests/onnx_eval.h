@@ -407,7 +407,7 @@ static onnx_value onnx_binary(const onnx_node *n, const onnx_value *a, const onn
     for (int64_t i = 0; i < onnx_count(&y); i++) {
         onnx_unravel(&y, i, at);
         double u = a->x[onnx_broadcast(a, ndim, at)], v = b->x[onnx_broadcast(b, ndim, at)];
-        y.x[i] = onnx_is(n, "Mul") ? u * v : onnx_is(n, "Sub") ? u - v : u + v;
+        y.x[i] = onnx_is(n, "Mul") ? u * v : onnx_is(n, "Sub") ? u - v : onnx_is(n, "Min") ? fmin(u, v) : u + v;
     }
     return y;
 }
@@ -513,10 +513,10 @@ static onnx_value onnx_windows(const onnx_node *n, const onnx_value *a, const on
     return y;
 }
 
-/* GlobalAveragePool, ReduceL2, ReduceMin and ReduceMax over some dimensions. */
-static onnx_value onnx_reduce(const onnx_node *n, const onnx_value *a)
+/* GlobalAveragePool, ReduceL2, ReduceMin, ReduceMax and ReduceSum over some dimensions; the last has them as input. */
+static onnx_value onnx_reduce(const onnx_node *n, const onnx_value *a, const onnx_value *which)
 {
-    bool mean = onnx_is(n, "GlobalAveragePool"), over[ONNX_DIMS] = {0};
+    bool mean = onnx_is(n, "GlobalAveragePool"), sum = onnx_is(n, "ReduceSum"), over[ONNX_DIMS] = {0};
     const onnx_attr *axes = onnx_find_attr(n, "axes");
     int64_t dim[ONNX_DIMS], kept[ONNX_DIMS], at[ONNX_DIMS], cells = 1;
     int ndim = 0;
@@ -524,6 +524,8 @@ static onnx_value onnx_reduce(const onnx_node *n, const onnx_value *a)
         over[i] = mean;
     for (int i = 0; axes && i < axes->n; i++)
         over[axes->ints[i]] = true;
+    for (int64_t i = 0; which && i < onnx_count(which); i++)
+        over[(int)which->x[i]] = true;
     for (int i = 0; i < a->ndim; i++) {
         dim[i] = over[i] ? 1 : a->dim[i];
         cells *= over[i] ? a->dim[i] : 1;
@@ -537,7 +539,11 @@ static onnx_value onnx_reduce(const onnx_node *n, const onnx_value *a)
     for (int64_t i = 0; i < onnx_count(a); i++) {
         onnx_unravel(a, i, at);
         double *to = &y.x[onnx_broadcast(&y, a->ndim, at)], v = a->x[i];
-        *to = mean ? *to + v / (double)cells : start > 0 ? fmin(*to, v) : start < 0 ? fmax(*to, v) : *to + v * v;
+        *to = mean        ? *to + v / (double)cells
+              : sum       ? *to + v
+              : start > 0 ? fmin(*to, v)
+              : start < 0 ? fmax(*to, v)
+                          : *to + v * v;
     }
     for (int64_t i = 0; onnx_is(n, "ReduceL2") && i < onnx_count(&y); i++)
         y.x[i] = sqrt(y.x[i]);
@@ -601,18 +607,19 @@ static onnx_value onnx_batch_norm(const onnx_node *n, const onnx_value *const *i
 
 static onnx_value onnx_node_run(const onnx_node *n, const onnx_value *const *in)
 {
-    static const char *const binary[] = {"Mul", "Add", "Sub"}, *const windows[] = {"Conv", "MaxPool", "AveragePool"},
-                             *const reduce[] = {"GlobalAveragePool", "ReduceL2", "ReduceMin", "ReduceMax"},
+    static const char *const binary[] = {"Mul", "Add", "Sub", "Min"},
+                             *const windows[] = {"Conv", "MaxPool", "AveragePool"},
+                             *const reduce[] = {"GlobalAveragePool", "ReduceL2", "ReduceMin", "ReduceMax", "ReduceSum"},
                              *const unary[] = {"Sqrt", "Tanh", "Sigmoid", "Relu", "LeakyRelu", "Identity"};
-    for (int i = 0; i < 3; i++) {
-        if (onnx_is(n, binary[i]))
-            return onnx_binary(n, in[0], in[1]);
+    for (int i = 0; i < 3; i++)
         if (onnx_is(n, windows[i]))
             return onnx_windows(n, in[0], n->n_in > 1 ? in[1] : NULL, n->n_in > 2 ? in[2] : NULL);
-    }
     for (int i = 0; i < 4; i++)
+        if (onnx_is(n, binary[i]))
+            return onnx_binary(n, in[0], in[1]);
+    for (int i = 0; i < 5; i++)
         if (onnx_is(n, reduce[i]))
-            return onnx_reduce(n, in[0]);
+            return onnx_reduce(n, in[0], n->n_in > 1 ? in[1] : NULL);
     for (int i = 0; i < 6; i++)
         if (onnx_is(n, unary[i]))
             return onnx_unary(n, in[0]);

@@ -87,6 +87,8 @@ bnf_val bnf_nn_batch_norm(bnf_scope *s, const char *name, bnf_val x, const bnf_b
  * NAME.mean [C], which follows it as batch normalisation's does (momentum 0.1). Nothing is scaled, so the layer is
  * 1-Lipschitz. */
 bnf_val bnf_nn_batch_center(bnf_scope *s, const char *name, bnf_val x);
+/* x[N,...,C] by bnf_householder with the parameter NAME.angle [C/2], which starts at pi/2: groupsort2. */
+bnf_val bnf_nn_householder(bnf_scope *s, const char *name, bnf_val x);
 /* x + y, or for 1-Lipschitz branches (x + y) / 2. */
 bnf_val bnf_nn_residual(bnf_scope *s, bnf_val x, bnf_val y, bool lipschitz);
 
@@ -158,6 +160,7 @@ typedef enum bnf_layer_kind {
     BNF_LAYER_BLOCK,    /* a residual block begins: its input is remembered */
     BNF_LAYER_SHORTCUT, /* what stands between this and `add` is applied to the remembered input; without: the input */
     BNF_LAYER_ADD,      /* the block ends: sum of branch and shortcut, half of it in a constrained network */
+    BNF_LAYER_HOUSEHOLDER, /* a learned angle for each pair of channels */
     BNF_LAYER_COUNT
 } bnf_layer_kind;
 

@@ -77,6 +77,9 @@ bnf_val bnf_stop_gradient(bnf_builder *b, bnf_val x);
 
 /* Each adjacent pair of channels -> (min, max); C even. */
 bnf_val bnf_groupsort2(bnf_builder *b, bnf_val x);
+/* Each adjacent pair of channels is reflected at a line through 0 if it lies on one side of it, and kept on the other;
+ * angle R [C/2], C even. pi/2: groupsort2. 1-Lipschitz for any angle (ops/householder.c). */
+bnf_val bnf_householder(bnf_builder *b, bnf_val x, bnf_val angle);
 /* Ascending sort of the last dimension; gradient is the inverse permutation (stable for ties). */
 bnf_val bnf_fullsort(bnf_builder *b, bnf_val x);
 

@@ -31,6 +31,7 @@ const char *const bnf_layer_kind_names[BNF_LAYER_COUNT + 1] = {
     [BNF_LAYER_BLOCK] = "block",
     [BNF_LAYER_SHORTCUT] = "shortcut",
     [BNF_LAYER_ADD] = "add",
+    [BNF_LAYER_HOUSEHOLDER] = "householder",
 };
 
 bnf_layer bnf_layer_default(bnf_layer_kind kind)
@@ -171,6 +172,8 @@ static bnf_val build_layer(bnf_scope *s, const char *name, bnf_val x, const bnf_
         return bnf_flatten(b, x);
     case BNF_LAYER_UNSHUFFLE:
         return bnf_pixel_unshuffle(b, need_image(s, x), l->kernel);
+    case BNF_LAYER_HOUSEHOLDER:
+        return bnf_nn_householder(s, name, x);
     case BNF_LAYER_BLOCK:
     case BNF_LAYER_SHORTCUT:
     case BNF_LAYER_ADD:
@@ -191,6 +194,8 @@ static const char *stem(int kind)
         return "norm";
     case BNF_LAYER_BATCH_CENTER:
         return "center";
+    case BNF_LAYER_HOUSEHOLDER:
+        return "householder";
     default:
         return "head";
     }

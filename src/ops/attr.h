@@ -97,4 +97,9 @@ typedef struct bnf_channel_affine_attr {
     int64_t relu; /* 1: negative results become 0 */
 } bnf_channel_affine_attr;
 
+/* householder and its gradients */
+typedef struct bnf_householder_attr {
+    int64_t order; /* derivatives by the angle that were taken */
+} bnf_householder_attr;
+
 #endif

@@ -429,6 +429,14 @@ static void networks_of_every_layer(void **state)
     enum { CONV = BNF_LAYER_CONV, HEAD = BNF_LAYER_HEAD };
     for (int kind = BNF_LAYER_RELU; kind < BNF_LAYER_BLOCK; kind++)
         check_network(6, 6, 2, (spec[]){{CONV, 4, 3, 1, -1, 1, 1}, {.kind = kind}, {HEAD, .out = 3}}, 3);
+    check_network(6, 6, 2,
+                  (spec[]){{CONV, 6, 3, 1, -1, 1, 1},
+                           {BNF_LAYER_HOUSEHOLDER},
+                           {BNF_LAYER_DENSE, .out = 8},
+                           {BNF_LAYER_HOUSEHOLDER},
+                           {HEAD, .out = 3}},
+                  5);
+    check_network(5, 4, 2, (spec[]){{BNF_LAYER_HOUSEHOLDER}}, 1);
     for (int kind = BNF_LAYER_MAX_POOL; kind <= BNF_LAYER_L2_POOL; kind++) {
         check_network(7, 6, 2, (spec[]){{.kind = kind, .kernel = 3, .stride = 2, .pad = 1}, {HEAD, .out = 3}}, 2);
         check_network(7, 6, 2, (spec[]){{.kind = kind, .kernel = 3, .stride = 1, .pad = 0}, {HEAD, .out = 3}}, 2);

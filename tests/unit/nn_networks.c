@@ -145,6 +145,37 @@ static void sums(void **state)
         }
 }
 
+/* A householder layer starts as groupsort2 and goes on from there: a quarter turn of the line gives other values. */
+static void householder(void **state)
+{
+    (void)state;
+    enum { N = 2 * 2 * 4 };
+    _Alignas(64) double x[N];
+    double y[N];
+    lab l;
+    bnf_layer layers[] = {layer(BNF_LAYER_HOUSEHOLDER, 0)};
+    for (int i = 0; i < N; i++)
+        x[i] = sin(3.0 * i) - 0.1;
+    lab_open(&l, BNF_F64, 1, 2, 2, 4, layers, 1, BNF_LIP_BJORCK, false);
+    OK(bnf_graph_status(l.graph));
+    OK(bnf_params_init(l.params, 1));
+    double *angle = bnf_params_value(l.params, bnf_params_find(l.params, "householder1.angle"));
+    run(&l, x, y, N);
+    for (int i = 0; i < N; i += 2) {
+        assert_true(fabs(y[i] - fmin(x[i], x[i + 1])) < 1e-15);
+        assert_true(fabs(y[i + 1] - fmax(x[i], x[i + 1])) < 1e-15);
+    }
+    angle[0] = 0;        /* the normal is (0, 1): (a, |b|) */
+    angle[1] = acos(-1); /* (-1, 0): (-|a|, b) */
+    bnf_params_touch(l.params);
+    run(&l, x, y, N);
+    for (int i = 0; i < N; i += 4) {
+        assert_true(fabs(y[i] - x[i]) < 1e-15 && fabs(y[i + 1] - fabs(x[i + 1])) < 1e-15);
+        assert_true(fabs(y[i + 2] + fabs(x[i + 2])) < 1e-15 && fabs(y[i + 3] - x[i + 3]) < 1e-15);
+    }
+    lab_close(&l);
+}
+
 static void zero_init(void **state)
 {
     (void)state;
@@ -207,6 +238,17 @@ static void batch_center(void **state)
 
 /* ---- gradients, over leaves whose means differ ---- */
 
+/* Pairs are reflected before and behind a sum; angles are learned. */
+static bnf_val build_householder(fixture *f)
+{
+    bnf_layer l[] = {layer(BNF_LAYER_CONV, 4),  layer(BNF_LAYER_HOUSEHOLDER, 0), layer(BNF_LAYER_BLOCK, 0),
+                     layer(BNF_LAYER_CONV, 4),  layer(BNF_LAYER_HOUSEHOLDER, 0), layer(BNF_LAYER_ADD, 0),
+                     layer(BNF_LAYER_DENSE, 6), layer(BNF_LAYER_HOUSEHOLDER, 0), layer(BNF_LAYER_HEAD, 3)};
+    bnf_lip lip = bnf_lip_default(BNF_LIP_NONE);
+    bnf_val y = bnf_nn_network(&f->scope, f->x, l, sizeof l / sizeof *l, &lip);
+    return bnf_loss_cross_entropy(&f->scope, y, f->labels, 0.1);
+}
+
 static bnf_val build_blocks(fixture *f)
 {
     bnf_layer l[] = {layer(BNF_LAYER_BATCH_CENTER, 0), layer(BNF_LAYER_BLOCK, 0), layer(BNF_LAYER_CONV, 3),
@@ -230,6 +272,10 @@ static void gradients(void **state)
         fixture_open(&f, BNF_F64, 6, 3, &sample, 3, build_blocks, &cfg);
         fixture_check_gradients(&f, 1e-7);
         fixture_close(&f);
+        fixture_open(&f, BNF_F64, 6, 3, &sample, 3, build_householder, &cfg);
+        assert_true(bnf_params_find(f.params, "householder3.angle") >= 0);
+        fixture_check_gradients(&f, 1e-7);
+        fixture_close(&f);
     }
 }
 
@@ -249,9 +295,11 @@ static void refused(const bnf_layer *layers, int n, const char *message)
 static void wrong_order(void **state)
 {
     (void)state;
+    bnf_layer pairs = layer(BNF_LAYER_HOUSEHOLDER, 0);
     bnf_layer block = layer(BNF_LAYER_BLOCK, 0), cut = layer(BNF_LAYER_SHORTCUT, 0), add = layer(BNF_LAYER_ADD, 0);
     bnf_layer relu = layer(BNF_LAYER_RELU, 0), conv = layer(BNF_LAYER_CONV, 3);
     refused((bnf_layer[]){relu, add}, 2, "layer 2 (add): there is no block");
+    refused((bnf_layer[]){conv, pairs}, 2, "layer 2 (householder): householder: needs an even number of channels");
     refused((bnf_layer[]){cut}, 1, "layer 1 (shortcut): there is no block");
     refused((bnf_layer[]){relu, block, relu}, 3, "layer 2 (block): no add");
     refused((bnf_layer[]){block, relu, block, add}, 4, "layer 3 (block): the block that begins at layer 1");
@@ -268,6 +316,7 @@ int main(void)
         cmocka_unit_test(widths),           cmocka_unit_test(sums),
         cmocka_unit_test(zero_init),        cmocka_unit_test(batch_center),
         cmocka_unit_test(gradients),        cmocka_unit_test(wrong_order),
+        cmocka_unit_test(householder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

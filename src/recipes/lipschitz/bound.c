@@ -151,6 +151,20 @@ static bnf_status bound_center(const bnf_lipschitz_stage *s, bnf_params *params,
     return BNF_OK;
 }
 
+/* A reflection on one side of a line, nothing on the other (ops/householder.c); as it is computed, x + 2 m v with
+ * |m| <= |x| and |v| = 1. */
+static bnf_status bound_householder(const bnf_lipschitz_stage *s, bnf_params *params, bnf_lipschitz_stage_bound *b)
+{
+    const float *angle = bnf_params_value(params, s->weight);
+    for (int64_t i = 0; i < s->in.c / 2; i++)
+        if (!isfinite(angle[i]))
+            return bnf_fail(BNF_ERR_NUMERIC, "%s: angle %lld is not finite", s->name, (long long)i);
+    b->lipschitz = 1;
+    b->spread = 3;
+    snprintf(b->from, sizeof b->from, "reflects pairs of its input");
+    return BNF_OK;
+}
+
 static void bound_plain(const bnf_lipschitz_stage *s, bnf_lipschitz_stage_bound *b)
 {
     const bnf_layer *l = &s->layer;
@@ -215,6 +229,8 @@ static bnf_status bound_stage(const bnf_lipschitz_stage *s, bnf_params *params, 
         return bound_norm(s, params, b);
     if (s->layer.kind == BNF_LAYER_BATCH_CENTER)
         return bound_center(s, params, b);
+    if (s->layer.kind == BNF_LAYER_HOUSEHOLDER)
+        return bound_householder(s, params, b);
     bound_plain(s, b);
     return BNF_OK;
 }

@@ -36,7 +36,7 @@ typedef struct bnf_lipschitz_bounds {
  * as a matrix [out, in kh kw] and n is also at most the number of output positions along the axis. Dense layers:
  * ||W||_2. Both through bnf_la_norm2_upper in f64. Pools: by window and stride (bnf_layer_lipschitz). Batch
  * normalisation in evaluation: the largest |gamma| / sqrt(var + eps); batch centering: 1. Sigmoid: 1/4. Dropout in
- * evaluation, sorting, flattening, unshuffling: 1.
+ * evaluation, sorting, reflecting pairs (householder), flattening, unshuffling: 1.
  *
  * Residual blocks: the constants of both ways from the pixels, added, or half of that where the sum is halved. What is
  * said of the stage `add` is the bound of the whole block.

@@ -209,6 +209,16 @@ static void sort_pairs(const bnf_lipschitz_stage *s, const double *x, double *y)
     }
 }
 
+/* The f32 kernel's formula; weights are angles. */
+static void reflect_pairs(const bnf_lipschitz_stage *s, const weights *w, const double *x, double *y)
+{
+    for (int64_t i = 0; i < bnf_lipschitz_size(&s->in); i += 2) {
+        double half = w->w[i % s->in.c / 2] / 2, t = cos(half) * x[i + 1] - sin(half) * x[i], m = fmin(t, 0);
+        y[i] = x[i] + 2 * m * sin(half);
+        y[i + 1] = x[i + 1] - 2 * m * cos(half);
+    }
+}
+
 static void unshuffle(const bnf_lipschitz_stage *s, const double *x, double *y)
 {
     int64_t f = s->layer.kernel;
@@ -270,6 +280,9 @@ static void run_stage(const bnf_lipschitz_stage *s, const weights *w, const doub
         break;
     case BNF_LAYER_GROUPSORT2:
         sort_pairs(s, x, y);
+        break;
+    case BNF_LAYER_HOUSEHOLDER:
+        reflect_pairs(s, w, x, y);
         break;
     default:
         activate(&s->layer, bnf_lipschitz_size(&s->in), x, y);

@@ -1,8 +1,8 @@
 /* recipes/lipschitz/layers.c - the layers that a configuration lists or names. */
 #include "recipes/lipschitz/layers.h"
 
-const char *const bnf_lipschitz_activation_names[] = {"auto",    "relu",       "leaky_relu", "tanh",
-                                                      "sigmoid", "groupsort2", "fullsort",   NULL};
+const char *const bnf_lipschitz_activation_names[] = {"auto",       "relu",     "leaky_relu",  "tanh", "sigmoid",
+                                                      "groupsort2", "fullsort", "householder", NULL};
 
 static const int activations[] = {-1,
                                   BNF_LAYER_RELU,
@@ -10,7 +10,8 @@ static const int activations[] = {-1,
                                   BNF_LAYER_TANH,
                                   BNF_LAYER_SIGMOID,
                                   BNF_LAYER_GROUPSORT2,
-                                  BNF_LAYER_FULLSORT};
+                                  BNF_LAYER_FULLSORT,
+                                  BNF_LAYER_HOUSEHOLDER};
 
 static bnf_layer complete(const bnf_layer *given)
 {

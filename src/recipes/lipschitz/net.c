@@ -19,6 +19,8 @@ static const char *stem(int kind)
         return "norm";
     case BNF_LAYER_BATCH_CENTER:
         return "center";
+    case BNF_LAYER_HOUSEHOLDER:
+        return "householder";
     default:
         return NULL;
     }
@@ -59,6 +61,8 @@ static bnf_status find_all(const bnf_params *params, bnf_lipschitz_stage *s)
     case BNF_LAYER_BATCH_CENTER:
         BNF_TRY(find(params, s, "mean", s->in.c, &s->mean));
         return find(params, s, "bias", s->in.c, &s->bias);
+    case BNF_LAYER_HOUSEHOLDER:
+        return find(params, s, "angle", s->in.c / 2, &s->weight);
     default:
         return BNF_OK;
     }

@@ -15,7 +15,7 @@ typedef struct bnf_lipschitz_stage {
     bnf_layer layer; /* kernel, stride, pad, dilation and groups as they are used */
     char name[32];   /* of its parameters, "conv1"; without parameters the kind's name */
     bnf_lipschitz_shape in, out;
-    int weight, bias, mean, var; /* indices in the parameter store; -1: none */
+    int weight, bias, mean, var; /* indices in the parameter store; -1: none. householder: weight is its angles */
     /* Residual blocks. shortcut: its output is the input of stage `block`. add: its output is `factor` times the
      * sum of its input and that of stage `other`, which is the block's shortcut (so the end of the branch) or the
      * block. */

@@ -24,6 +24,7 @@ typedef struct writer {
     char to[NAME];      /* ... and of its output */
     char (*kept)[NAME]; /* [net.count] inputs of blocks and ends of branches, by stage */
     bool *kept_image;
+    float *values; /* [2 * channels] room for constants that are computed */
 } writer;
 
 /* "layer3.l2_pool/WHAT": names of the values between the operators of a stage, and of its constants. */
@@ -222,6 +223,34 @@ static void groupsort2(writer *w)
     unpair(w, sorted);
 }
 
+/* z - min(v z, 0) 2 v for each pair z of channels; v from its angle. */
+static void householder(writer *w)
+{
+    const bnf_lipschitz_stage *s = w->stage;
+    const float *angle = bnf_params_value(w->params, s->weight);
+    const int64_t pairs = s->in.c / 2, dim[] = {1, pairs, 2, 1, 1}, axis = 2;
+    char name[NAME], normal[NAME], twice[NAME], zero[NAME], axes[NAME], product[NAME], side[NAME], below[NAME],
+        step[NAME], moved[NAME];
+    float *v = w->values, *v2 = v + s->in.c, none = 0;
+    for (int64_t i = 0; i < pairs; i++) {
+        v[2 * i] = (float)-sin(angle[i] / 2.0);
+        v[2 * i + 1] = (float)cos(angle[i] / 2.0);
+        v2[2 * i] = 2 * v[2 * i];
+        v2[2 * i + 1] = 2 * v[2 * i + 1];
+    }
+    const char *z = pairs_of(w, name);
+    bnf_onnx_floats(&w->model, inner(w, "normal", normal), w->image ? 5 : 3, dim, v);
+    bnf_onnx_floats(&w->model, inner(w, "twice", twice), w->image ? 5 : 3, dim, v2);
+    bnf_onnx_floats(&w->model, inner(w, "zero", zero), 0, NULL, &none);
+    bnf_onnx_ints(&w->model, inner(w, "axes", axes), 1, &axis);
+    emit(w, "Mul", IN(z, normal), inner(w, "product", product), NULL);
+    emit(w, "ReduceSum", IN(product, axes), inner(w, "side", side), ATTRS(whole("keepdims", 1)));
+    emit(w, "Min", IN(side, zero), inner(w, "below", below), NULL);
+    emit(w, "Mul", IN(below, twice), inner(w, "step", step), NULL);
+    emit(w, "Sub", IN(z, step), inner(w, "moved", moved), NULL);
+    unpair(w, moved);
+}
+
 static void fullsort(writer *w)
 {
     char all[NAME], places[NAME];
@@ -362,6 +391,9 @@ static bnf_status write_stage(writer *w)
     case BNF_LAYER_ADD:
         add(w);
         return BNF_OK;
+    case BNF_LAYER_HOUSEHOLDER:
+        householder(w);
+        return BNF_OK;
     case BNF_LAYER_COUNT:
         break;
     }
@@ -414,6 +446,11 @@ bnf_status bnf_lipschitz_onnx_write(const bnf_lipschitz_net *net, bnf_params *pa
     bnf_status s = bnf_calloc((size_t)net->count, sizeof *w.kept, "names of values", &w.kept);
     if (s == BNF_OK)
         s = bnf_calloc((size_t)net->count, sizeof *w.kept_image, "names of values", &w.kept_image);
+    int64_t channels = 1;
+    for (int i = 0; i < net->count; i++)
+        channels = net->stages[i].in.c > channels ? net->stages[i].in.c : channels;
+    if (s == BNF_OK)
+        s = bnf_alloc((size_t)(2 * channels) * sizeof *w.values, "constants", &w.values);
     if (s == BNF_OK)
         s = write_net(&w);
     if (s == BNF_OK)
@@ -421,6 +458,7 @@ bnf_status bnf_lipschitz_onnx_write(const bnf_lipschitz_net *net, bnf_params *pa
     bnf_onnx_release(&w.model);
     bnf_free(w.kept);
     bnf_free(w.kept_image);
+    bnf_free(w.values);
     return s;
 }
 
