@@ -1,5 +1,5 @@
 /* recipes/lipschitz/certify_text.c - certificates as text and JSON, and the command. */
-#include "recipes/lipschitz/certify.h"
+#include "recipes/lipschitz/transport.h"
 
 #include "base/fs.h"
 #include "base/json.h"
@@ -172,12 +172,16 @@ static bnf_status write_file(const bnf_run *run, const char *name, const bnf_buf
     return s;
 }
 
+/* transport: NULL if it was not asked for. */
 static bnf_status write_results(const bnf_run *run, const bnf_lipschitz_certificate *c,
-                                const bnf_lipschitz_reals *radii, bnf_buf *text)
+                                const bnf_lipschitz_reals *radii, const bnf_lipschitz_transport *transport,
+                                bnf_buf *text)
 {
     bnf_buf json = {0};
     print_text(run, c, radii, text);
     bnf_status s = text->status;
+    if (s == BNF_OK && transport)
+        s = bnf_lipschitz_transport_write(run, c, transport, text);
     if (s == BNF_OK)
         s = print_json(run, c, radii, &json);
     if (s == BNF_OK)
@@ -190,7 +194,7 @@ static bnf_status write_results(const bnf_run *run, const bnf_lipschitz_certific
 
 bnf_status bnf_lipschitz_certify(bnf_run *run, const char *const *options, int n_options, bnf_buf *text)
 {
-    int64_t samples;
+    int64_t samples, transport;
     bnf_split split;
     bnf_lipschitz_reals radii;
     bool help;
@@ -198,13 +202,19 @@ bnf_status bnf_lipschitz_certify(bnf_run *run, const char *const *options, int n
         {"samples", BNF_LIPSCHITZ_INT, "0", "certify the first N samples; 0: all", 0, &samples},
         {"split", BNF_LIPSCHITZ_SPLIT, "test", "train or test", 0, &split},
         {"radii", BNF_LIPSCHITZ_REALS, BNF_LIPSCHITZ_RADII, "radii to state the certified accuracy at", 0, &radii},
+        {"transport", BNF_LIPSCHITZ_INT, "0",
+         "1: also measure slopes, where x - f grad f leads, and the classes' distance (transport.json)", 0, &transport},
     };
     BNF_TRY(bnf_lipschitz_options_parse(table, (int)(sizeof table / sizeof table[0]), options, n_options, text, &help));
     if (help)
         return BNF_OK;
     bnf_lipschitz_certificate c;
     BNF_TRY(bnf_lipschitz_certificate_create(run, split, samples, &c));
-    bnf_status s = bnf_comm_rank(run->comm) == 0 ? write_results(run, &c, &radii, text) : BNF_OK;
+    bnf_lipschitz_transport t = {0};
+    bnf_status s = transport ? bnf_lipschitz_transport_create(run, &c, 0, false, &t) : BNF_OK;
+    if (s == BNF_OK && bnf_comm_rank(run->comm) == 0)
+        s = write_results(run, &c, &radii, transport ? &t : NULL, text);
+    bnf_lipschitz_transport_release(&t);
     bnf_lipschitz_certificate_release(&c);
     return bnf_comm_agree(run->comm, s);
 }
