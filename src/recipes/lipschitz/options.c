@@ -42,6 +42,22 @@ bnf_status bnf_lipschitz_reals_parse(const char *key, const char *list, double m
     return BNF_OK;
 }
 
+static bnf_status set_word(const bnf_lipschitz_option *o, const char *value)
+{
+    bnf_buf list = {0};
+    for (int i = 0; o->words[i]; i++) {
+        if (strcmp(value, o->words[i]) == 0) {
+            *(int *)o->target = i;
+            bnf_buf_release(&list);
+            return BNF_OK;
+        }
+        bnf_buf_printf(&list, "%s%s", i ? ", " : "", o->words[i]);
+    }
+    bnf_status s = bnf_fail(BNF_ERR_CONFIG, "%s=%s: it must be one of %s", o->key, value, bnf_buf_text(&list));
+    bnf_buf_release(&list);
+    return s;
+}
+
 static bnf_status set(const bnf_lipschitz_option *o, const char *value)
 {
     double real;
@@ -64,6 +80,8 @@ static bnf_status set(const bnf_lipschitz_option *o, const char *value)
                 return BNF_OK;
             }
         return bnf_fail(BNF_ERR_CONFIG, "%s=%s: it must be train or test", o->key, value);
+    case BNF_LIPSCHITZ_WORD:
+        return set_word(o, value);
     }
     return BNF_OK;
 }

@@ -17,7 +17,8 @@ typedef enum bnf_lipschitz_option_kind {
     BNF_LIPSCHITZ_INT,   /* int64_t, at least min */
     BNF_LIPSCHITZ_REAL,  /* double, at least min */
     BNF_LIPSCHITZ_REALS, /* bnf_lipschitz_reals: comma-separated, each at least min; a fraction a/b is legal */
-    BNF_LIPSCHITZ_SPLIT  /* bnf_split: train or test */
+    BNF_LIPSCHITZ_SPLIT, /* bnf_split: train or test */
+    BNF_LIPSCHITZ_WORD   /* int: which of `words` */
 } bnf_lipschitz_option_kind;
 
 typedef struct bnf_lipschitz_option {
@@ -27,6 +28,7 @@ typedef struct bnf_lipschitz_option {
     const char *help;
     double min;
     void *target;
+    const char *const *words; /* ends with NULL */
 } bnf_lipschitz_option;
 
 /* Sets all targets to their defaults and then to what given[n_given] says ("key=value"; the last of a key wins).

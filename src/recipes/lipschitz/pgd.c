@@ -1,4 +1,4 @@
-/* recipes/lipschitz/pgd.c - projected gradient ascent in L2. */
+/* recipes/lipschitz/pgd.c - projected gradient ascent, and a search along the gradient. */
 #include "recipes/lipschitz/pgd.h"
 
 #include "base/mem.h"
@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define INSIDE (1 - 1e-6)
+#define NEAR 1e-5  /* LINE: crossings are closed in to this part of their distance */
+#define FAR 0x1p20 /* LINE: radii after which it gives up */
 
 /* Rows are (target, restart) pairs, restarts of a target behind one another. They are cut into groups of the rows of
  * one leaf, and groups are shared out among ranks: what is computed for a row depends on its group at the most. */
@@ -26,6 +28,8 @@ typedef struct attack {
     bnf_lipschitz_forward *forward;
     bnf_philox_key key;
     double *pixels, *delta; /* [probe.rows, size] the samples; how far they have been moved */
+    double *line;           /* LINE: [probe.rows, size] unit vectors; else NULL */
+    double *reach[3];       /* LINE: [probe.rows] at, and without and with (0: none yet) a flip */
     double *space;          /* [threads, piece] for the network in f64 */
     int64_t piece;
     char *images;
@@ -50,10 +54,25 @@ static double norm_of(int64_t n, const double *x)
     return sqrt(sum);
 }
 
+/* A uniformly drawn point of the cube. */
+static void random_cube(const attack *a, int64_t row, double radius, double *delta)
+{
+    bnf_philox_key key = bnf_philox_key_layer(a->key, (uint64_t)(row % a->pgd->restarts));
+    uint64_t sample = (uint64_t)target_of(a, row)->sample;
+    for (int64_t i = 0; i < a->probe.size; i++) {
+        bnf_philox_block b = bnf_philox(key, bnf_philox_counter(a->pgd->round, sample, (uint32_t)(i / 2)));
+        delta[i] = radius * (2 * bnf_philox_unit_f64(b.v[i % 2 * 2], b.v[i % 2 * 2 + 1]) - 1);
+    }
+}
+
 /* A uniformly drawn point of the ball. */
 static void random_start(const attack *a, int64_t row, double radius, double *delta)
 {
     int64_t size = a->probe.size, restart = row % a->pgd->restarts;
+    if (a->pgd->way == BNF_LIPSCHITZ_LINF) {
+        random_cube(a, row, radius, delta);
+        return;
+    }
     uint64_t sample = (uint64_t)target_of(a, row)->sample;
     bnf_philox_key key = bnf_philox_key_layer(a->key, (uint64_t)restart);
     for (int64_t i = 0; i < size; i += 2) {
@@ -75,40 +94,100 @@ static void random_start(const attack *a, int64_t row, double radius, double *de
 static void project(const attack *a, double radius, const double *pixels, double *delta)
 {
     int64_t size = a->probe.size;
-    double norm = norm_of(size, delta);
-    if (norm > radius * INSIDE)
+    bool cube = a->pgd->way == BNF_LIPSCHITZ_LINF;
+    double norm = cube ? 0 : norm_of(size, delta), most = radius * INSIDE;
+    for (int64_t i = 0; i < size && cube; i++)
+        delta[i] = fmin(fmax(delta[i], -most), most);
+    if (norm > most)
         for (int64_t i = 0; i < size; i++)
-            delta[i] *= radius * INSIDE / norm;
+            delta[i] *= most / norm;
     for (int64_t i = 0; i < size && a->pgd->clip; i++)
         delta[i] = fmin(fmax(pixels[i] + delta[i], 0), 1) - pixels[i];
+}
+
+static double sign_of(double x)
+{
+    return (x > 0) - (x < 0);
 }
 
 static void ascend(const attack *a, double radius, const float *gradient, const double *pixels, double *delta)
 {
     int64_t size = a->probe.size, channels = a->net->in.c;
-    double sum = 0;
+    double sum = 0, length = a->pgd->step * radius / (double)a->pgd->steps;
+    if (a->pgd->way == BNF_LIPSCHITZ_LINF) {
+        for (int64_t i = 0; i < size; i++)
+            delta[i] += length * sign_of(gradient[i] * a->net->scale[i % channels]);
+        project(a, radius, pixels, delta);
+        return;
+    }
     for (int64_t i = 0; i < size; i++) {
         double g = gradient[i] * a->net->scale[i % channels];
         sum += g * g;
     }
-    double step = sum > 0 && isfinite(sum) ? a->pgd->step * radius / (double)a->pgd->steps / sqrt(sum) : 0;
+    double step = sum > 0 && isfinite(sum) ? length / sqrt(sum) : 0;
     for (int64_t i = 0; i < size; i++)
         delta[i] += step * gradient[i] * a->net->scale[i % channels];
     project(a, radius, pixels, delta);
 }
 
+/* ---- along a line ---- */
+
+static void go(const attack *a, int64_t i)
+{
+    int64_t size = a->probe.size;
+    const double *line = a->line + i * size, *pixels = a->pixels + i * size;
+    double *delta = a->delta + i * size;
+    for (int64_t k = 0; k < size; k++) {
+        delta[k] = a->reach[0][i] * line[k];
+        if (a->pgd->clip)
+            delta[k] = fmin(fmax(pixels[k] + delta[k], 0), 1) - pixels[k];
+    }
+}
+
+/* After the run at the sample itself: the direction, and the first place on it. Returns whether there is none. */
+static bool set_out(const attack *a, int64_t i, double radius)
+{
+    int64_t size = a->probe.size, channels = a->net->in.c;
+    const float *gradient = a->probe.gradient + i * size;
+    double *line = a->line + i * size;
+    for (int64_t k = 0; k < size; k++)
+        line[k] = gradient[k] * a->net->scale[k % channels];
+    double norm = norm_of(size, line);
+    if (!(norm > 0) || !isfinite(norm))
+        return true;
+    for (int64_t k = 0; k < size; k++)
+        line[k] /= norm;
+    a->reach[0][i] = radius;
+    a->reach[1][i] = a->reach[2][i] = 0;
+    go(a, i);
+    return false;
+}
+
+/* The next place; returns whether the crossing is known well enough or far away. */
+static bool close_in(const attack *a, int64_t i, double radius, bool flipped)
+{
+    double *at = &a->reach[0][i], *before = &a->reach[1][i], *behind = &a->reach[2][i];
+    *(flipped ? behind : before) = *at;
+    *at = *behind > 0 ? (*before + *behind) / 2 : 2 * *at;
+    go(a, i);
+    return *behind > 0 ? *behind - *before <= NEAR * *behind : *at > FAR * radius;
+}
+
+/* ---- what is fed and seen ---- */
+
 /* Fills the row's input; returns its distance from the sample as it is after rounding to f32. */
 static double feed(const attack *a, const double *pixels, const double *delta, float *x)
 {
     int64_t channels = a->net->in.c;
-    double sum = 0;
+    double sum = 0, most = 0;
     for (int64_t i = 0; i < a->probe.size; i++) {
         double scale = a->net->scale[i % channels], shift = a->net->shift[i % channels];
         x[i] = (float)((pixels[i] + delta[i]) * scale + shift);
         double moved = scale != 0 ? (x[i] - shift) / scale - pixels[i] : delta[i];
         sum += moved * moved;
+        most = fmax(most, fabs(moved));
     }
-    return sqrt(sum);
+    return a->pgd->way == BNF_LIPSCHITZ_LINF ? most : sqrt(sum);
 }
 
 /* Class of the row's input by the network in f64. */
@@ -137,7 +216,7 @@ static double rival_of(const float *logits, int64_t outputs, int32_t label)
     return best - logits[label];
 }
 
-/* Looks at the outcome of the last run for a row; returns whether the row is done. */
+/* Looks at the outcome of the last run for a row; returns whether the class was another one in f64. */
 static bool judge(const attack *a, int64_t at, int32_t label, double distance, bnf_lipschitz_attacked *r)
 {
     const float *logits = a->probe.logits + at * a->probe.outputs;
@@ -181,6 +260,19 @@ static bnf_status load(attack *a, int64_t first, int64_t n)
     return BNF_OK;
 }
 
+/* After a run: judges row i and moves it on. Returns whether the row is done. */
+static bool move_on(const attack *a, int64_t i, const bnf_lipschitz_target *t, int64_t step,
+                    bnf_lipschitz_attacked *result)
+{
+    int64_t at = i * a->probe.size;
+    bool flipped = judge(a, i, t->label, a->distance[i], result), last = step == a->pgd->steps;
+    if (a->pgd->way == BNF_LIPSCHITZ_LINE)
+        return last || (step == 0 ? flipped || set_out(a, i, t->radius) : close_in(a, i, t->radius, flipped));
+    if (!flipped && !last)
+        ascend(a, t->radius, a->probe.gradient + at, a->pixels + at, a->delta + at);
+    return flipped;
+}
+
 /* Rows [first, first + n), into results[n]. */
 static bnf_status climb(attack *a, int64_t first, int64_t n, bnf_lipschitz_attacked *results)
 {
@@ -196,11 +288,8 @@ static bnf_status climb(attack *a, int64_t first, int64_t n, bnf_lipschitz_attac
         active = 0;
 #pragma omp parallel for schedule(static) num_threads(a->run->threads) reduction(+ : active)
         for (int64_t i = 0; i < n; i++) {
-            const bnf_lipschitz_target *t = target_of(a, first + i);
             if (!a->done[i])
-                a->done[i] = judge(a, i, t->label, a->distance[i], &results[i]);
-            if (!a->done[i] && step < a->pgd->steps)
-                ascend(a, t->radius, a->probe.gradient + i * size, a->pixels + i * size, a->delta + i * size);
+                a->done[i] = move_on(a, i, target_of(a, first + i), step, &results[i]);
             active += !a->done[i];
         }
     }
@@ -221,6 +310,10 @@ static bnf_status open_attack(attack *a, int64_t mine)
     BNF_TRY(bnf_alloc((size_t)(a->piece * a->run->threads) * sizeof(double), "activations in f64", &a->space));
     BNF_TRY(bnf_alloc((size_t)values * sizeof(double), "images under attack", &a->pixels));
     BNF_TRY(bnf_alloc((size_t)values * sizeof(double), "perturbations", &a->delta));
+    if (a->pgd->way == BNF_LIPSCHITZ_LINE)
+        BNF_TRY(bnf_alloc((size_t)values * sizeof(double), "directions", &a->line));
+    for (int k = 0; k < 3; k++)
+        BNF_TRY(bnf_calloc((size_t)rows, sizeof(double), "places on lines", &a->reach[k]));
     BNF_TRY(
         bnf_alloc((size_t)(rows * bnf_dataset_get_info(a->dataset)->sample_bytes), "images under attack", &a->images));
     BNF_TRY(bnf_alloc((size_t)rows * sizeof *a->index, "images under attack", &a->index));
@@ -236,6 +329,9 @@ static void close_attack(attack *a)
     bnf_free(a->space);
     bnf_free(a->pixels);
     bnf_free(a->delta);
+    bnf_free(a->line);
+    for (int k = 0; k < 3; k++)
+        bnf_free(a->reach[k]);
     bnf_free(a->images);
     bnf_free(a->index);
     bnf_free(a->distance);
