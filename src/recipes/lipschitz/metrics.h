@@ -19,15 +19,15 @@
  *   added (one-sided, as published; not clipped). The mean Euclidean distance between their maps and the picture's; and
  *   the mean of 1 - Spearman's correlation. Low is good. Maps that are random themselves use the same draws for all
  *   these pictures (the public library draws anew).
- * complexity: kB (1000 bytes) of the map as a grey JPEG file of jpeg_quality; grey = round(255 (m - min) / (max - min)),
- *   0 for a constant map. Low is simple. The paper gives no quality; 75 is libjpeg's own default.
+ * complexity: kB (1000 bytes) of the map as a grey JPEG file of jpeg_quality; grey is 255 (m - min) / (max - min),
+ *   rounded, and 0 for a constant map. Low is simple. The paper gives no quality; 75 is libjpeg's own default.
  * robustness_sr, robustness_reached (Hsieh et al., Evaluations and methods for explanation through robustness analysis,
- *   ICLR 2021, Robustness-S_r). The length |d| of the smallest change d, not 0 only in the ceil(r h w) pixels of largest
- *   attribution, that changes the class; mean over the shares r. Low is good. Ours is how it is looked for, so that the
- *   figure is an upper bound of the definition's: at x + d with lead m over the best other class and g the gradient of m
- *   in those pixels, d moves by -g/|g| times 1.02 m/|g|, but at least 0.002 and at most s = 0.01 sqrt(h w c), until the
- *   class turns; then the line from x to x + d is bisected 12 times. Pixels may leave [0,1]. If the class does not turn
- *   in `attack_steps` moves, or g is 0, the longest way that there could have been counts: attack_steps s.
+ *   ICLR 2021, Robustness-S_r). The length |d| of the smallest change d, not 0 only in the ceil(r h w) pixels of
+ *   largest attribution, that changes the class; mean over the shares r. Low is good. Ours is how it is looked for, so
+ *   that the figure is an upper bound of the definition's: at x + d with lead m over the best other class and g the
+ *   gradient of m in those pixels, d moves by -g/|g| times 1.02 m/|g|, but at least 0.002 and at most s = 0.01 sqrt(h w
+ *   c), until the class turns; then the line from x to x + d is bisected 12 times. Pixels may leave [0,1]. If the class
+ *   does not turn in `attack_steps` moves, or g is 0, the longest way that there could have been counts: attack_steps s.
  *   robustness_reached: the share of r at which the class turned.
  * smoothgrad: Spearman's correlation between the map and the reference map of the same class (SmoothGrad's).
  * alignment: Spearman's correlation with a human map (Fel et al., Harmonizing the object recognition strategies of deep
