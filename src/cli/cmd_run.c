@@ -12,25 +12,25 @@
 typedef struct request {
     bnf_arg_list set, paths, option;
     bool help, train_part;
-    const char *methods, *metrics; /* explain */
 } request;
 
-enum { OF_EXPLAIN = 2 }; /* options at the end of the table that are its own */
-
+/* own[n_own]: options that this command has beside those of all. */
 static bnf_status parse(const bnf_comm *world, int argc, char **argv, const char *synopsis, const char *about,
-                        bool explain, request *r)
+                        const bnf_arg *own, int n_own, request *r)
 {
     *r = (request){0};
-    const bnf_arg args[] = {
+    bnf_arg args[8] = {
         {"set", "KEY=VALUE", "override a key of the run's configuration, e.g. data.file; may be repeated", BNF_ARG_LIST,
          &r->set},
         {"option", "KEY=VALUE", "a setting of this command; may be repeated", BNF_ARG_LIST, &r->option},
         {"train-part", NULL, "use the training part instead of the test part (eval)", BNF_ARG_FLAG, &r->train_part},
         {"help", NULL, "print this", BNF_ARG_FLAG, &r->help},
-        {"method", "NAME,...", "attribution methods; without it all that suit the network", BNF_ARG_STR, &r->methods},
-        {"metrics", "NAME,...", "measure the methods, too: names of metrics, or all", BNF_ARG_STR, &r->metrics},
     };
-    const int n = (int)(sizeof args / sizeof args[0]) - (explain ? 0 : OF_EXPLAIN);
+    int n = 0;
+    while (args[n].name)
+        n++;
+    for (int i = 0; i < n_own; i++)
+        args[n++] = own[i];
     BNF_TRY(bnf_args_parse(args, n, argc, argv, &r->paths));
     if (r->help && bnf_comm_rank(world) == 0)
         bnf_args_help(stdout, synopsis, about, args, n);
@@ -52,7 +52,7 @@ bnf_status bnf_cmd_eval(const bnf_comm *world, int argc, char **argv)
     float *logits = NULL;
     int64_t samples;
     BNF_TRY(parse(world, argc, argv, "eval RUN [options]",
-                  "Loss and accuracy of a run's newest checkpoint (or of RUN/checkpoints/FILE.h5).\n", false, &r));
+                  "Loss and accuracy of a run's newest checkpoint (or of RUN/checkpoints/FILE.h5).\n", NULL, 0, &r));
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));
@@ -74,7 +74,7 @@ static bnf_status recipe_command(const bnf_comm *world, int argc, char **argv, c
     request r;
     bnf_run *run;
     bnf_buf text = {0};
-    BNF_TRY(parse(world, argc, argv, synopsis, about, false, &r));
+    BNF_TRY(parse(world, argc, argv, synopsis, about, NULL, 0, &r));
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));
@@ -114,15 +114,20 @@ bnf_status bnf_cmd_explain(const bnf_comm *world, int argc, char **argv)
     request r;
     bnf_run *run;
     bnf_buf text = {0};
+    const char *methods = NULL, *metrics = NULL;
+    const bnf_arg own[] = {
+        {"method", "NAME,...", "attribution methods; without it all that suit the network", BNF_ARG_STR, &methods},
+        {"metrics", "NAME,...", "measure the methods, too: names of metrics, or all", BNF_ARG_STR, &metrics},
+    };
     BNF_TRY(parse(world, argc, argv, "explain RUN [--method NAME,...] [--metrics NAME,...] [options]", explain_about,
-                  true, &r));
+                  own, 2, &r));
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));
     const bool first = bnf_comm_rank(world) == 0;
     const bnf_recipe *recipe = run->job->recipe;
-    const bnf_explain_request asked = {.methods = r.methods,
-                                       .metrics = r.metrics,
+    const bnf_explain_request asked = {.methods = methods,
+                                       .metrics = metrics,
                                        .options = r.option.item,
                                        .n_options = (int)r.option.count,
                                        .progress = first ? stdout : NULL};
@@ -138,17 +143,28 @@ bnf_status bnf_cmd_explain(const bnf_comm *world, int argc, char **argv)
 bnf_status bnf_cmd_report(const bnf_comm *world, int argc, char **argv)
 {
     request r;
-    bnf_run *run;
+    bnf_run *run, *twin = NULL;
     char *path = NULL;
+    const char *beside = NULL;
+    const bnf_arg own[] = {
+        {"twin", "RUN",
+         "a second run on the same data, shown beside this one, e.g. the unconstrained one; --set holds "
+         "for both",
+         BNF_ARG_STR, &beside},
+    };
     BNF_TRY(parse(world, argc, argv, "report RUN [options]",
-                  "Writes RUN/report.html: one file, no external resources.\n", false, &r));
+                  "Writes RUN/report.html: one file, no external resources.\n", own, 1, &r));
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));
-    bnf_status s = bnf_run_report(run, &path);
+    bnf_status s = beside ? bnf_run_open(world, bnf_recipes, beside, r.set.item, (int)r.set.count, &twin) : BNF_OK;
+    run->twin = twin;
+    if (s == BNF_OK)
+        s = bnf_run_report(run, &path);
     if (s == BNF_OK && bnf_comm_rank(world) == 0)
         printf("%s\n", path);
     bnf_free(path);
+    bnf_run_close(twin);
     bnf_run_close(run);
     return s;
 }

@@ -135,6 +135,9 @@ typedef struct bnf_html_card {
     bool flagged;      /* an error: stands out, and says "wrong" */
     const bnf_html_image *images;
     int image_count;
+    int columns; /* > 0: the card is as wide as the page and has rows of so many pictures, small ones enlarged by a
+                  * whole factor; 0: all stand side by side */
+    const char *const *row_titles; /* with columns: over each row; NULL for none */
 } bnf_html_card;
 
 /* A grid of cards. Small pictures are enlarged without smoothing. `caption` explains what is shown. */

@@ -6,8 +6,10 @@
 #include "report/html_parts.h"
 #include "report/image.h"
 
-/* Below this many pixels across, a picture is enlarged with sharp pixels. */
-enum { SMALL_PIXELS = 160, SCALE_PIXELS = 128 };
+#include <stdio.h>
+
+/* Below this many pixels across, a picture is enlarged with sharp pixels; what a row of pictures may take across. */
+enum { SMALL_PIXELS = 160, SCALE_PIXELS = 128, ROW_PIXELS = 1050, ROW_GAP = 10, MOST_PIXELS = 168 };
 
 /* The picture as a data URI inside an <img>. */
 static bnf_status put_image(bnf_buf *b, const bnf_html_image *image, const char *attributes)
@@ -30,20 +32,46 @@ static bnf_status put_image(bnf_buf *b, const bnf_html_image *image, const char 
     return BNF_OK;
 }
 
+/* The whole factor by which a picture of a row of `columns` is enlarged. */
+static int64_t row_factor(int64_t width, int columns)
+{
+    int64_t room = ROW_PIXELS / columns - ROW_GAP < MOST_PIXELS ? ROW_PIXELS / columns - ROW_GAP : MOST_PIXELS;
+    return room > width ? room / width : 1;
+}
+
+static bnf_status put_figure(bnf_buf *b, const bnf_html_card *card, int i)
+{
+    const bnf_html_image *image = &card->images[i];
+    char attributes[96];
+    const char *sharp = image->width < SMALL_PIXELS ? " class=\"sharp\"" : "";
+    if (card->columns > 0)
+        snprintf(attributes, sizeof attributes, "%s style=\"width:min(100%%,%lldpx)\"", sharp,
+                 (long long)(image->width * row_factor(image->width, card->columns)));
+    else
+        snprintf(attributes, sizeof attributes, "%s", sharp);
+    bnf_buf_puts(b, "<figure>");
+    BNF_TRY(put_image(b, image, attributes));
+    bnf_buf_puts(b, "<figcaption>");
+    bnf_html_escape(b, image->label);
+    bnf_buf_puts(b, "</figcaption></figure>");
+    return BNF_OK;
+}
+
 static bnf_status put_card(bnf_buf *b, const bnf_html_card *card)
 {
-    bnf_buf_puts(b, card->flagged ? "<li class=\"card flagged\">" : "<li class=\"card\">");
+    const int columns = card->columns > 0 ? card->columns : card->image_count;
+    bnf_buf_printf(b, "<li class=\"card%s%s\">", card->columns > 0 ? " wide" : "", card->flagged ? " flagged" : "");
     bnf_buf_puts(b, "<p class=\"card-title\">");
     bnf_html_escape(b, card->title);
     bnf_buf_puts(b, card->flagged ? " <span class=\"flag\">wrong</span></p>" : "</p>");
-    bnf_buf_printf(b, "<div class=\"pics\" style=\"--n:%d\">", card->image_count);
+    bnf_buf_printf(b, "<div class=\"pics\" style=\"--n:%d\">", columns);
     for (int i = 0; i < card->image_count; i++) {
-        const bnf_html_image *image = &card->images[i];
-        bnf_buf_puts(b, "<figure>");
-        BNF_TRY(put_image(b, image, image->width < SMALL_PIXELS ? " class=\"sharp\"" : ""));
-        bnf_buf_puts(b, "<figcaption>");
-        bnf_html_escape(b, image->label);
-        bnf_buf_puts(b, "</figcaption></figure>");
+        if (card->row_titles && i % columns == 0) {
+            bnf_buf_puts(b, "<p class=\"row-title\">");
+            bnf_html_escape(b, card->row_titles[i / columns]);
+            bnf_buf_puts(b, "</p>");
+        }
+        BNF_TRY(put_figure(b, card, i));
     }
     bnf_buf_puts(b, "</div>");
     if (card->note != NULL) {

@@ -59,6 +59,8 @@ typedef struct bnf_run {
     bnf_params *params;        /* effective weights */
     bnf_dataset *train, *test; /* test NULL if the file has none */
     char weights[17];
+    struct bnf_run *twin; /* a second run of the same recipe on the same data, to be compared with in the report;
+                           * borrowed, NULL: none */
 } bnf_run;
 
 /* Opens FOLDER (or a checkpoint file inside it: then exactly that one). Collective. [out] run owned, release with

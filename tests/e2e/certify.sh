@@ -111,7 +111,7 @@ is "$flipped" ">" 0.3 "share that flipped at 30 times the radius"
 
 # ---- reports
 run report mpirun -n 2 "$banff" report "$work/lip"
-for text in "Mean certificate" "Certified accuracy" "Bounds of the layers" "Attack" "Explanations" "saliency" "turned" "36/255"; do
+for text in "Mean certificate" "Certified accuracy" "Bounds of the layers" "Attack" "Explanations" "saliency" "Counterfactuals" "36/255"; do
     has "$work/lip/report.html" "$text"
 done
 pictures=$(grep -o 'data:image/png' "$work/lip/report.html" | wc -l)

@@ -1,4 +1,4 @@
-/* recipes/lipschitz/explain.c - saliency maps and counterfactuals. */
+/* recipes/lipschitz/explain.c - attribution maps and counterfactuals of samples. */
 #include "recipes/lipschitz/explain.h"
 
 #include "base/mem.h"
@@ -13,160 +13,151 @@
 #define STEP_MOST 0.25
 #define STEPS 200
 
-static bnf_status reserve(const bnf_lipschitz_net *net, int64_t n, bnf_lipschitz_explanations *out)
+bnf_status bnf_lipschitz_explained_create(const bnf_lipschitz_net *net, const bool *method,
+                                          const bnf_lipschitz_reals *t, int64_t room, bnf_lipschitz_explained *out)
 {
-    int64_t area = net->in.h * net->in.w, size = area * net->in.c, each = 2 * size + 2 * area;
-    *out = (bnf_lipschitz_explanations){.count = n};
-    BNF_TRY(bnf_calloc((size_t)n, sizeof *out->item, "explanations", &out->item));
-    BNF_TRY(bnf_calloc((size_t)(n * each), sizeof *out->values, "explanations", &out->values));
-    for (int64_t i = 0; i < n; i++) {
-        bnf_lipschitz_explained *e = &out->item[i];
-        e->pixels = out->values + i * each;
-        e->turning = e->pixels + size;
-        e->saliency = e->turning + size;
-        e->change = e->saliency + area;
-    }
-    return BNF_OK;
+    size_t n = (size_t)room, size = (size_t)bnf_lipschitz_size(&net->in), area = (size_t)(net->in.h * net->in.w);
+    size_t most = room > t->count ? n : (size_t)t->count;
+    *out = (bnf_lipschitz_explained){.room = room, .net = net, .t = *t};
+    BNF_TRY(bnf_calloc(n, sizeof *out->facts, "samples to explain", &out->facts));
+    BNF_TRY(bnf_calloc(n * size, sizeof(float), "pictures to explain", &out->pixels));
+    for (int m = 0; m < BNF_LIPSCHITZ_METHODS; m++)
+        if (method[m])
+            BNF_TRY(bnf_calloc(n * area, sizeof(float), "attribution maps", &out->map[m]));
+    BNF_TRY(bnf_calloc(n * size * (size_t)t->count, sizeof(float), "counterfactuals", &out->strip));
+    BNF_TRY(bnf_calloc(n * size, sizeof(float), "counterfactuals", &out->turned));
+    BNF_TRY(bnf_calloc(n * size, sizeof(float), "counterfactuals", &out->work));
+    BNF_TRY(bnf_calloc(n * size, sizeof(float), "gradients", &out->gradient));
+    BNF_TRY(bnf_calloc(most * (size_t)net->outputs, sizeof(float), "logits", &out->logits));
+    BNF_TRY(bnf_calloc(n, sizeof *out->lead, "leads", &out->lead));
+    BNF_TRY(bnf_calloc(n, sizeof *out->classes, "classes", &out->classes));
+    return bnf_calloc(n, sizeof *out->open, "samples to explain", &out->open);
 }
 
-static bnf_status read_pixels(bnf_run *run, bnf_split split, const bnf_lipschitz_net *net, const int64_t *samples,
-                              double *pixels)
+void bnf_lipschitz_explained_release(bnf_lipschitz_explained *out)
 {
-    bnf_dataset *dataset;
-    char *image;
-    BNF_TRY(bnf_run_dataset(run, split, &dataset));
-    BNF_TRY(bnf_alloc((size_t)bnf_dataset_get_info(dataset)->sample_bytes, "image to explain", &image));
-    bnf_status s = bnf_dataset_read(dataset, 1, samples, image);
-    if (s == BNF_OK)
-        bnf_lipschitz_pixels(net, image, pixels);
-    bnf_free(image);
-    return s;
+    for (int m = 0; m < BNF_LIPSCHITZ_METHODS; m++)
+        bnf_free(out->map[m]);
+    bnf_free(out->facts);
+    bnf_free(out->pixels);
+    bnf_free(out->strip);
+    bnf_free(out->turned);
+    bnf_free(out->work);
+    bnf_free(out->gradient);
+    bnf_free(out->logits);
+    bnf_free(out->lead);
+    bnf_free(out->classes);
+    bnf_free(out->open);
+    *out = (bnf_lipschitz_explained){0};
 }
 
-static void feed(const bnf_lipschitz_net *net, const float *pixels, float *x)
+/* ---- the strip ---- */
+
+static double length(int64_t n, const float *x)
 {
-    for (int64_t i = 0; i < bnf_lipschitz_size(&net->in); i++)
-        x[i] = (float)(pixels[i] * net->scale[i % net->in.c] + net->shift[i % net->in.c]);
+    double sum = 0;
+    for (int64_t k = 0; k < n; k++)
+        sum += (double)x[k] * x[k];
+    return sqrt(sum);
 }
 
-static bnf_status saliency(bnf_run *run, const bnf_lipschitz_net *net, bnf_lipschitz_explanations *out)
+static bnf_status strip(bnf_lipschitz_maps *maps, int64_t i, bnf_lipschitz_explained *out)
 {
-    bnf_lipschitz_probe p;
-    int64_t size = bnf_lipschitz_size(&net->in), c = net->in.c;
-    bnf_status s = bnf_lipschitz_probe_create(run, BNF_LIPSCHITZ_OWN, out->count, 1, &p);
-    for (int64_t i = 0; i < out->count && s == BNF_OK; i++) {
-        feed(net, out->item[i].pixels, p.x + i * size);
-        p.labels[i] = out->item[i].predicted;
-    }
-    if (s == BNF_OK)
-        s = bnf_lipschitz_probe_run(&p);
-    for (int64_t i = 0; i < out->count && s == BNF_OK; i++) {
-        bnf_lipschitz_explained *e = &out->item[i];
-        const float *g = p.gradient + i * size;
-        double sum = 0;
-        for (int64_t k = 0; k < size; k++) {
-            double d = fabs(g[k] * net->scale[k % c]);
-            sum += d * d;
-            e->saliency[k / c] = fmaxf(e->saliency[k / c], (float)d);
-        }
-        e->slope = sqrt(sum);
-    }
-    bnf_lipschitz_probe_release(&p);
-    return s;
-}
-
-/* One step uphill for the rival. gradient[size]: of rival minus own, with respect to the network's inputs. */
-static void step(const bnf_lipschitz_net *net, const float *logits, int64_t outputs, const float *gradient,
-                 bnf_lipschitz_explained *e)
-{
-    int64_t size = bnf_lipschitz_size(&net->in), c = net->in.c;
-    double sum = 0, rival = -INFINITY, moved = 0;
-    for (int64_t k = 0; k < size; k++)
-        sum += pow(gradient[k] * net->scale[k % c], 2);
-    for (int64_t j = 0; j < outputs; j++)
-        if (j != e->predicted)
-            rival = fmax(rival, logits[j]);
-    double norm = sqrt(sum), margin = outputs == 1 ? fabs(logits[0]) : logits[e->predicted] - rival,
-           room = sqrt((double)size / 784);
-    double length = norm > 0 ? fmin(fmax(STEP_SHARE * margin / norm, STEP_LEAST * room), STEP_MOST * room) / norm : 0;
-    for (int64_t k = 0; k < size; k++) {
-        double to = e->turning[k] + length * gradient[k] * net->scale[k % c];
-        e->turning[k] = (float)(net->bytes ? fmin(fmax(to, 0), 1) : to);
-        moved += ((double)e->turning[k] - e->pixels[k]) * ((double)e->turning[k] - e->pixels[k]);
-    }
-    e->distance = sqrt(moved);
-}
-
-/* Follows every sample's gradient until its class turns. */
-static bnf_status follow(const bnf_lipschitz_net *net, bnf_lipschitz_probe *p, bnf_lipschitz_explanations *out)
-{
-    int64_t size = bnf_lipschitz_size(&net->in), open = out->count;
-    for (int n = 0; open > 0 && n <= STEPS; n++) {
-        for (int64_t i = 0; i < out->count; i++)
-            feed(net, out->item[i].turning, p->x + i * size);
-        BNF_TRY(bnf_lipschitz_probe_run(p));
-        open = 0;
-        for (int64_t i = 0; i < out->count; i++) {
-            bnf_lipschitz_explained *e = &out->item[i];
-            const float *logits = p->logits + i * p->outputs;
-            if (e->turned == e->predicted)
-                e->turned = bnf_lipschitz_class(logits, p->outputs);
-            if (e->turned == e->predicted && n < STEPS)
-                step(net, logits, p->outputs, p->gradient + i * size, e);
-            open += e->turned == e->predicted;
-        }
-    }
-    return BNF_OK;
-}
-
-static bnf_status counterfactuals(bnf_run *run, const bnf_lipschitz_net *net, bnf_lipschitz_explanations *out)
-{
-    bnf_lipschitz_probe p;
-    int64_t size = bnf_lipschitz_size(&net->in);
-    bnf_status s = bnf_lipschitz_probe_create(run, BNF_LIPSCHITZ_RIVAL, out->count, 1, &p);
-    for (int64_t i = 0; i < out->count && s == BNF_OK; i++) {
-        memcpy(out->item[i].turning, out->item[i].pixels, (size_t)size * sizeof(float));
-        p.labels[i] = out->item[i].predicted;
-    }
-    if (s == BNF_OK)
-        s = follow(net, &p, out);
-    for (int64_t i = 0; i < out->count && s == BNF_OK; i++) {
-        bnf_lipschitz_explained *e = &out->item[i];
+    int64_t size = bnf_lipschitz_size(&out->net->in), n = out->t.count, outputs = out->net->outputs;
+    const float *x = out->pixels + i * size, *g = out->gradient + i * size;
+    float *at = out->strip + i * n * size;
+    bnf_lipschitz_facts *f = &out->facts[i];
+    f->lead = out->lead[i];
+    f->slope = length(size, g);
+    for (int64_t t = 0; t < n; t++)
         for (int64_t k = 0; k < size; k++)
-            e->change[k / net->in.c] += e->turning[k] - e->pixels[k];
+            at[t * size + k] = (float)(x[k] - out->t.value[t] * f->lead * g[k]);
+    BNF_TRY(bnf_lipschitz_maps_scores(maps, at, n, out->logits));
+    for (int64_t t = 0; t < n; t++) {
+        f->lead_at[t] = bnf_lipschitz_lead(out->logits + t * outputs, outputs, f->explained);
+        f->class_at[t] = bnf_lipschitz_class(out->logits + t * outputs, outputs);
     }
-    bnf_lipschitz_probe_release(&p);
-    return s;
+    return BNF_OK;
 }
 
-bnf_status bnf_lipschitz_explain(bnf_run *run, bnf_split split, const bnf_lipschitz_net *net, const int64_t *samples,
-                                 const int32_t *predicted, int64_t n, bnf_lipschitz_explanations *out)
+/* ---- the path ---- */
+
+/* One step downhill. gradient[size]: of the lead, with respect to the pixels. */
+static void step(const bnf_lipschitz_net *net, double lead, const float *gradient, const float *pixels, float *turned,
+                 bnf_lipschitz_facts *f)
 {
-    double *pixels = NULL;
     int64_t size = bnf_lipschitz_size(&net->in);
-    bnf_status s = reserve(net, n, out);
-    if (s == BNF_OK)
-        s = bnf_alloc((size_t)size * sizeof *pixels, "image to explain", &pixels);
-    for (int64_t i = 0; i < n && s == BNF_OK; i++) {
-        s = read_pixels(run, split, net, &samples[i], pixels);
-        out->item[i].sample = samples[i];
-        out->item[i].predicted = out->item[i].turned = predicted[i];
-        for (int64_t k = 0; k < size && s == BNF_OK; k++)
-            out->item[i].pixels[k] = (float)pixels[k];
+    double norm = length(size, gradient), room = sqrt((double)size / 784), moved = 0;
+    double way = norm > 0 ? fmin(fmax(STEP_SHARE * lead / norm, STEP_LEAST * room), STEP_MOST * room) / norm : 0;
+    for (int64_t k = 0; k < size; k++) {
+        double to = turned[k] - way * gradient[k];
+        turned[k] = (float)(net->bytes ? fmin(fmax(to, 0), 1) : to);
+        moved += ((double)turned[k] - pixels[k]) * ((double)turned[k] - pixels[k]);
     }
-    bnf_free(pixels);
-    if (s == BNF_OK)
-        s = saliency(run, net, out);
-    if (s == BNF_OK)
-        s = counterfactuals(run, net, out);
-    if (s != BNF_OK)
-        bnf_lipschitz_explanations_release(out);
-    return s;
+    f->distance = sqrt(moved);
 }
 
-void bnf_lipschitz_explanations_release(bnf_lipschitz_explanations *out)
+/* Follows every sample's gradient until its class turns; those that are still open are evaluated together. */
+static bnf_status follow(bnf_lipschitz_maps *maps, bnf_lipschitz_explained *out)
 {
-    bnf_free(out->item);
-    bnf_free(out->values);
-    *out = (bnf_lipschitz_explanations){0};
+    int64_t size = bnf_lipschitz_size(&out->net->in), open = out->n, outputs = out->net->outputs;
+    memcpy(out->turned, out->pixels, (size_t)(out->n * size) * sizeof(float));
+    for (int64_t i = 0; i < out->n; i++)
+        out->open[i] = i;
+    for (int n = 0; open > 0 && n <= STEPS; n++) {
+        int64_t left = 0;
+        for (int64_t j = 0; j < open; j++) {
+            memcpy(out->work + j * size, out->turned + out->open[j] * size, (size_t)size * sizeof(float));
+            out->classes[j] = out->facts[out->open[j]].predicted;
+        }
+        BNF_TRY(bnf_lipschitz_maps_lead(maps, out->work, out->classes, open, out->logits, out->lead, out->gradient));
+        for (int64_t j = 0; j < open; j++) {
+            int64_t i = out->open[j];
+            bnf_lipschitz_facts *f = &out->facts[i];
+            f->turned = bnf_lipschitz_class(out->logits + j * outputs, outputs);
+            if (f->turned != f->predicted)
+                continue;
+            if (n < STEPS)
+                step(out->net, out->lead[j], out->gradient + j * size, out->pixels + i * size, out->turned + i * size,
+                     f);
+            out->open[left++] = i;
+        }
+        open = left;
+    }
+    return BNF_OK;
+}
+
+/* ---- all ---- */
+
+static bnf_status read(bnf_run *run, bnf_split split, bnf_lipschitz_maps *maps, const int64_t *samples, bool of_label,
+                       bnf_lipschitz_explained *out)
+{
+    int64_t size = bnf_lipschitz_size(&out->net->in), outputs = out->net->outputs;
+    for (int64_t i = 0; i < out->n; i++) {
+        bnf_lipschitz_facts *f = &out->facts[i];
+        *f = (bnf_lipschitz_facts){.sample = samples[i]};
+        BNF_TRY(bnf_lipschitz_read_pixels(run, split, out->net, samples[i], 1, out->pixels + i * size, &f->label));
+    }
+    BNF_TRY(bnf_lipschitz_maps_scores(maps, out->pixels, out->n, out->logits));
+    for (int64_t i = 0; i < out->n; i++) {
+        bnf_lipschitz_facts *f = &out->facts[i];
+        f->predicted = bnf_lipschitz_class(out->logits + i * outputs, outputs);
+        f->explained = out->classes[i] = of_label ? f->label : f->predicted;
+    }
+    return BNF_OK;
+}
+
+bnf_status bnf_lipschitz_explain(bnf_run *run, bnf_split split, bnf_lipschitz_maps *maps, const int64_t *samples,
+                                 int64_t n, bool of_label, bnf_lipschitz_explained *out)
+{
+    out->n = n;
+    BNF_TRY(read(run, split, maps, samples, of_label, out));
+    for (int m = 0; m < BNF_LIPSCHITZ_METHODS; m++)
+        if (out->map[m])
+            BNF_TRY(bnf_lipschitz_maps_run(maps, (bnf_lipschitz_method)m, out->pixels, out->classes, samples, n,
+                                           out->map[m]));
+    BNF_TRY(bnf_lipschitz_maps_lead(maps, out->pixels, out->classes, n, out->logits, out->lead, out->gradient));
+    for (int64_t i = 0; i < n; i++)
+        BNF_TRY(strip(maps, i, out));
+    return follow(maps, out);
 }

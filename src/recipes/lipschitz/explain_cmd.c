@@ -4,36 +4,24 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "comm/agree.h"
-#include "recipes/lipschitz/probe.h"
+#include "recipes/lipschitz/explain.h"
+#include "recipes/lipschitz/explain_write.h"
 #include "report/progress.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
-
-/* What the table says of one sample; moved between ranks as bytes. */
-typedef struct row {
-    int64_t sample;
-    int32_t label, predicted, explained;
-    double lead, slope;                        /* of the explained class; |grad lead|, in pixels */
-    double lead_at[BNF_LIPSCHITZ_MAX_REALS];   /* of the explained class at x - t f grad f */
-    int32_t class_at[BNF_LIPSCHITZ_MAX_REALS]; /* and the class there */
-} row;
 
 typedef struct explaining {
     bnf_run *run;
     bnf_lipschitz_explain_settings set;
     bnf_lipschitz_net net;
+    const bnf_dataset_info *info; /* of the split; borrowed */
     bnf_lipschitz_maps *maps;
-    int64_t lo, hi, round, rounds; /* this rank's samples; so many at a time, so many times on every rank */
-    row *rows;                     /* [samples], on every rank in the end */
-    /* Of one round. */
-    float *pixels, *gradient;          /* [round, size] */
-    float *map[BNF_LIPSCHITZ_METHODS]; /* [round, h, w], NULL if not asked for */
-    float *strip;                      /* [round, t, size] */
-    float *logits;                     /* [round, outputs] */
-    double *lead;                      /* [round] */
-    int32_t *labels, *classes;         /* [round] */
-    int64_t *samples;                  /* [round] */
+    int64_t lo, hi, round, rounds;   /* this rank's samples; so many at a time, so many times on every rank */
+    bnf_lipschitz_explained now;     /* of one round */
+    bnf_lipschitz_facts *mine, *all; /* [hi - lo], [samples] */
+    int64_t *samples;                /* [round] */
     bnf_progress *progress;
 } explaining;
 
@@ -42,7 +30,6 @@ typedef struct explaining {
 static bnf_status parse(bnf_lipschitz_explain_settings *s, const bnf_explain_request *request, const bnf_run *run,
                         bnf_buf *text)
 {
-    int64_t draws, steps;
     s->maps = bnf_lipschitz_maps_default(run);
     const bnf_lipschitz_option table[] = {
         {"samples", BNF_LIPSCHITZ_INT, "16", "explain the first N samples", 1, &s->samples},
@@ -50,30 +37,28 @@ static bnf_status parse(bnf_lipschitz_explain_settings *s, const bnf_explain_req
         {"pictures", BNF_LIPSCHITZ_INT, "32", "PNG files of the first N of them", 0, &s->pictures},
         {"of_label", BNF_LIPSCHITZ_INT, "0", "1: explain the label's logit instead of the predicted class's", 0,
          &s->of_label},
-        {"draws", BNF_LIPSCHITZ_INT, "50", "smoothgrad: noisy copies of a sample", 1, &draws},
+        {"draws", BNF_LIPSCHITZ_INT, "50", "smoothgrad: noisy copies of a sample", 1, &s->maps.draws},
         {"sigma", BNF_LIPSCHITZ_REAL, "0.2", "smoothgrad: standard deviation of the noise, in pixels", 0,
          &s->maps.sigma},
-        {"steps", BNF_LIPSCHITZ_INT, "50", "integrated: points between baseline and sample", 2, &steps},
-        {"baseline", BNF_LIPSCHITZ_REAL, "0", "integrated: value of the pixels where the path begins", -INFINITY,
+        {"steps", BNF_LIPSCHITZ_INT, "50", "integrated: points between baseline and sample", 2, &s->maps.steps},
+        {"baseline", BNF_LIPSCHITZ_REAL, "0", "integrated: value of the pixels where the path begins", -1e30,
          &s->maps.baseline},
         {"t", BNF_LIPSCHITZ_REALS, "0,0.5,1,1.5,2,3,5,10", "counterfactuals x - t f(x) grad f(x)", 0, &s->t},
     };
     BNF_TRY(bnf_lipschitz_options_parse(table, (int)(sizeof table / sizeof table[0]), request->options,
                                         request->n_options, text, &s->help));
-    s->maps.draws = draws;
-    s->maps.steps = steps;
-    return BNF_OK;
+    return s->t.count > 0 ? BNF_OK : bnf_fail(BNF_ERR_CONFIG, "--option t=...: give one number at least");
 }
 
 static bnf_status check(explaining *e, const bnf_explain_request *request)
 {
     bnf_dataset *dataset;
     BNF_TRY(bnf_run_dataset(e->run, e->set.split, &dataset));
-    const bnf_dataset_info *info = bnf_dataset_get_info(dataset);
-    if (e->set.samples > info->count)
+    e->info = bnf_dataset_get_info(dataset);
+    if (e->set.samples > e->info->count)
         return bnf_fail(BNF_ERR_CONFIG, "--option samples=%lld: the %s part of %s has %lld", (long long)e->set.samples,
-                        info->name, info->path, (long long)info->count);
-    BNF_TRY(bnf_lipschitz_net_create(e->run->job, e->run->params, info, &e->net));
+                        e->info->name, e->info->path, (long long)e->info->count);
+    BNF_TRY(bnf_lipschitz_net_create(e->run->job, e->run->params, e->info, &e->net));
     return bnf_lipschitz_methods_parse(request->methods, &e->net, e->set.method);
 }
 
@@ -83,120 +68,152 @@ enum { PER_THREAD = 4 /* rows of a round */ };
 
 static bnf_status reserve(explaining *e)
 {
-    int64_t n = e->round, size = bnf_lipschitz_size(&e->net.in), area = e->net.in.h * e->net.in.w;
-    BNF_TRY(bnf_calloc((size_t)e->set.samples, sizeof *e->rows, "samples to explain", &e->rows));
-    BNF_TRY(bnf_alloc((size_t)(n * size) * sizeof(float), "pictures to explain", &e->pixels));
-    BNF_TRY(bnf_alloc((size_t)(n * size) * sizeof(float), "pictures to explain", &e->gradient));
-    BNF_TRY(bnf_alloc((size_t)(n * size * e->set.t.count) * sizeof(float), "counterfactuals", &e->strip));
-    for (int m = 0; m < BNF_LIPSCHITZ_METHODS; m++)
-        if (e->set.method[m])
-            BNF_TRY(bnf_alloc((size_t)(n * area) * sizeof(float), "attribution maps", &e->map[m]));
-    int64_t most = n > e->set.t.count ? n : e->set.t.count;
-    BNF_TRY(bnf_alloc((size_t)(most * e->net.outputs) * sizeof *e->logits, "logits", &e->logits));
-    BNF_TRY(bnf_alloc((size_t)n * sizeof *e->lead, "leads", &e->lead));
-    BNF_TRY(bnf_alloc((size_t)n * sizeof *e->labels, "labels", &e->labels));
-    BNF_TRY(bnf_alloc((size_t)n * sizeof *e->classes, "classes", &e->classes));
-    BNF_TRY(bnf_alloc((size_t)n * sizeof *e->samples, "samples to explain", &e->samples));
+    BNF_TRY(bnf_calloc((size_t)(e->hi - e->lo), sizeof *e->mine, "samples to explain", &e->mine));
+    BNF_TRY(bnf_calloc((size_t)e->set.samples, sizeof *e->all, "samples to explain", &e->all));
+    BNF_TRY(bnf_calloc((size_t)e->round, sizeof *e->samples, "samples to explain", &e->samples));
+    BNF_TRY(bnf_lipschitz_explained_create(&e->net, e->set.method, &e->set.t, e->round, &e->now));
     return bnf_lipschitz_maps_create(e->run, &e->net, &e->set.maps, e->round, &e->maps);
 }
 
-static bnf_status open_all(explaining *e, const bnf_explain_request *request)
+static bnf_status prepare(explaining *e, const bnf_explain_request *request)
 {
-    int64_t most = 0;
+    int64_t ranks = bnf_comm_size(e->run->comm);
+    if (request->metrics)
+        return bnf_fail(BNF_ERR_UNSUPPORTED, "--metrics: this recipe measures no explanations");
     BNF_TRY(check(e, request));
     bnf_lipschitz_share(e->run->comm, e->set.samples, &e->lo, &e->hi);
-    most = (e->set.samples + bnf_comm_size(e->run->comm) - 1) / bnf_comm_size(e->run->comm);
     e->round = (int64_t)PER_THREAD * e->run->threads;
-    e->rounds = (most + e->round - 1) / e->round;
     BNF_TRY(reserve(e));
     bnf_progress_options p = {.out = request->progress,
                               .mode =
                                   request->progress ? (bnf_progress_mode)e->run->job->run.progress : BNF_PROGRESS_OFF,
                               .epochs = 1,
-                              .steps_per_epoch = e->rounds,
-                              .samples_per_step = e->round * bnf_comm_size(e->run->comm),
+                              .steps_per_epoch = ((e->set.samples + ranks - 1) / ranks + e->round - 1) / e->round,
+                              .samples_per_step = e->round * ranks,
                               .plain_seconds = 30};
-    return bnf_progress_create(&p, bnf_clock_seconds(), &e->progress);
+    BNF_TRY(bnf_progress_create(&p, bnf_clock_seconds(), &e->progress));
+    return bnf_comm_rank(e->run->comm) == 0 ? bnf_lipschitz_explain_clear(e->run) : BNF_OK;
 }
 
-static void close_all(explaining *e)
+static void release(explaining *e)
 {
     bnf_progress_destroy(e->progress);
     bnf_lipschitz_maps_destroy(e->maps);
+    bnf_lipschitz_explained_release(&e->now);
     bnf_lipschitz_net_release(&e->net);
-    for (int m = 0; m < BNF_LIPSCHITZ_METHODS; m++)
-        bnf_free(e->map[m]);
-    bnf_free(e->rows);
-    bnf_free(e->pixels);
-    bnf_free(e->gradient);
-    bnf_free(e->strip);
-    bnf_free(e->logits);
-    bnf_free(e->lead);
-    bnf_free(e->labels);
-    bnf_free(e->classes);
+    bnf_free(e->mine);
+    bnf_free(e->all);
     bnf_free(e->samples);
 }
 
-/* ---- one round of this rank ---- */
+/* ---- computing ---- */
 
-/* x - t f(x) grad f(x) as written: pixels are not kept in [0,1]. With f the lead of the explained class. */
-static bnf_status counterfactuals(explaining *e, int64_t i, row *r)
+/* Samples [first, first + n), n <= round; 0: this rank is through. */
+static bnf_status one_round(explaining *e, int64_t first, int64_t n)
 {
-    int64_t size = bnf_lipschitz_size(&e->net.in), n = e->set.t.count;
-    const float *x = e->pixels + i * size, *g = e->gradient + i * size;
-    float *strip = e->strip + i * n * size;
-    double sum = 0;
-    for (int64_t k = 0; k < size; k++)
-        sum += (double)g[k] * g[k];
-    r->lead = e->lead[i];
-    r->slope = sqrt(sum);
-    for (int64_t t = 0; t < n; t++)
-        for (int64_t k = 0; k < size; k++)
-            strip[t * size + k] = (float)(x[k] - e->set.t.value[t] * r->lead * g[k]);
-    BNF_TRY(bnf_lipschitz_maps_scores(e->maps, strip, n, e->logits));
-    for (int64_t t = 0; t < n; t++) {
-        const float *logits = e->logits + t * e->net.outputs;
-        r->lead_at[t] = bnf_lipschitz_lead(logits, e->net.outputs, r->explained);
-        r->class_at[t] = bnf_lipschitz_class(logits, e->net.outputs);
-    }
-    return BNF_OK;
-}
-
-/* Samples [first, first + n). */
-static bnf_status explain(explaining *e, int64_t first, int64_t n)
-{
-    row *rows = e->rows + first;
-    BNF_TRY(bnf_lipschitz_read_pixels(e->run, e->set.split, &e->net, first, n, e->pixels, e->labels));
-    BNF_TRY(bnf_lipschitz_maps_scores(e->maps, e->pixels, n, e->logits));
-    for (int64_t i = 0; i < n; i++) {
-        int32_t predicted = bnf_lipschitz_class(e->logits + i * e->net.outputs, e->net.outputs);
-        e->samples[i] = first + i;
-        e->classes[i] = e->set.of_label ? e->labels[i] : predicted;
-        rows[i] = (row){.sample = first + i, .label = e->labels[i], .predicted = predicted, .explained = e->classes[i]};
-    }
-    BNF_TRY(bnf_lipschitz_maps_lead(e->maps, e->pixels, e->classes, n, e->logits, e->lead, e->gradient));
+    e->now.n = n;
+    if (n == 0)
+        return BNF_OK;
     for (int64_t i = 0; i < n; i++)
-        BNF_TRY(counterfactuals(e, i, &rows[i]));
-    for (int m = 0; m < BNF_LIPSCHITZ_METHODS; m++)
-        if (e->map[m])
-            BNF_TRY(bnf_lipschitz_maps_run(e->maps, (bnf_lipschitz_method)m, e->pixels, e->classes, e->samples, n,
-                                           e->map[m]));
+        e->samples[i] = first + i;
+    BNF_TRY(bnf_lipschitz_explain(e->run, e->set.split, e->maps, e->samples, n, e->set.of_label != 0, &e->now));
+    memcpy(e->mine + (first - e->lo), e->now.facts, (size_t)n * sizeof *e->mine);
+    for (int64_t i = 0; i < n && first + i < e->set.pictures; i++)
+        BNF_TRY(bnf_lipschitz_explain_picture(e->run, &e->now, i));
     return BNF_OK;
 }
 
-static bnf_status explain_all(explaining *e)
+/* All rounds of this rank, and as many as the others need. */
+static bnf_status all_rounds(explaining *e, bnf_lipschitz_explain_file *file)
 {
-    for (int64_t k = 0; k < e->rounds; k++) {
-        int64_t first = e->lo + k * e->round < e->hi ? e->lo + k * e->round : e->hi;
+    int64_t most = (e->set.samples + bnf_comm_size(e->run->comm) - 1) / bnf_comm_size(e->run->comm);
+    for (int64_t done = 0, k = 1; done < most; done += e->round, k++) {
+        int64_t first = e->lo + done < e->hi ? e->lo + done : e->hi;
         int64_t n = e->hi - first < e->round ? e->hi - first : e->round;
-        bnf_status s = n > 0 ? explain(e, first, n) : BNF_OK;
-        BNF_TRY(bnf_comm_agree(e->run->comm, s));
+        bnf_status s = one_round(e, first, n);
+        BNF_TRY(bnf_lipschitz_explain_file_put(file, first, &e->now, s));
         bnf_progress_update(
-            e->progress, &(bnf_progress_state){
-                             .step = k + 1, .loss = NAN, .accuracy = NAN, .lr = NAN, .seconds = bnf_clock_seconds()});
+            e->progress,
+            &(bnf_progress_state){.step = k, .loss = NAN, .accuracy = NAN, .lr = NAN, .seconds = bnf_clock_seconds()});
     }
     bnf_progress_finish(e->progress);
     return BNF_OK;
+}
+
+/* All facts to all ranks. */
+static bnf_status gather(explaining *e)
+{
+    int ranks = bnf_comm_size(e->run->comm);
+    int64_t *bytes;
+    BNF_TRY(bnf_comm_agree(e->run->comm, bnf_alloc((size_t)ranks * sizeof *bytes, "samples per rank", &bytes)));
+    for (int64_t r = 0; r < ranks; r++)
+        bytes[r] = ((r + 1) * e->set.samples / ranks - r * e->set.samples / ranks) * (int64_t)sizeof *e->mine;
+    bnf_status s = bnf_comm_allgatherv(e->run->comm, e->mine, bytes, e->all);
+    bnf_free(bytes);
+    return s;
+}
+
+static bnf_status compute(explaining *e)
+{
+    bnf_lipschitz_explain_file *file;
+    BNF_TRY(bnf_lipschitz_explain_file_create(e->run, &e->net, &e->set, &file));
+    bnf_status s = all_rounds(e, file);
+    if (s == BNF_OK)
+        s = gather(e);
+    return bnf_lipschitz_explain_file_finish(file, e->all, s);
+}
+
+/* ---- text ---- */
+
+enum { ROWS = 24, NAME = 14 /* printed at most; characters of a name */ };
+
+static void print_head(const explaining *e, bnf_buf *t)
+{
+    bnf_buf_printf(t, "%s part, the first %lld samples (step %lld, weights %s)\nmethods:", e->info->name,
+                   (long long)e->set.samples, (long long)e->run->step, e->run->weights);
+    for (int m = 0; m < BNF_LIPSCHITZ_METHODS; m++)
+        if (e->set.method[m])
+            bnf_buf_printf(t, " %s", bnf_lipschitz_method_names[m]);
+    bnf_buf_printf(t,
+                   "\nf: lead of the explained class, its logit minus the largest other one%s\n"
+                   "t: lead of that class at x - t f(x) grad f(x), and the class there (its number)\n"
+                   "turned: class and distance where the picture, following -grad f within its range, turns first\n\n",
+                   e->net.outputs == 1 ? " (one output: the logit times the sign of the class)" : "");
+    bnf_buf_printf(t, "%6s  %-*s  %-*s %8s %8s", "sample", NAME, "label", NAME, "explained", "f", "|grad f|");
+    for (int i = 0; i < e->set.t.count; i++)
+        bnf_buf_printf(t, "  t=%-8s", e->set.t.text[i]);
+    bnf_buf_puts(t, "  turned\n");
+}
+
+static const char *name_of(const explaining *e, int32_t y)
+{
+    return y < e->info->classes ? e->info->class_names[y] : "?";
+}
+
+static void print_row(const explaining *e, const bnf_lipschitz_facts *f, bnf_buf *t)
+{
+    bnf_buf_printf(t, "%6lld  %-*.*s  %-*.*s %8.4f %8.4f", (long long)f->sample, NAME, NAME, name_of(e, f->label), NAME,
+                   NAME, name_of(e, f->explained), f->lead, f->slope);
+    for (int i = 0; i < e->set.t.count; i++)
+        bnf_buf_printf(t, " %8.3f:%-2d", f->lead_at[i], f->class_at[i]);
+    if (f->turned != f->predicted)
+        bnf_buf_printf(t, "  %s, %.3f\n", name_of(e, f->turned), f->distance);
+    else
+        bnf_buf_printf(t, "  not up to %.3f\n", f->distance);
+}
+
+static void print(const explaining *e, bnf_buf *t)
+{
+    int64_t pictures = e->set.pictures < e->set.samples ? e->set.pictures : e->set.samples;
+    print_head(e, t);
+    for (int64_t i = 0; i < e->set.samples && i < ROWS; i++)
+        print_row(e, &e->all[i], t);
+    if (e->set.samples > ROWS)
+        bnf_buf_printf(t, "(and %lld more in maps.h5)\n", (long long)(e->set.samples - ROWS));
+    bnf_buf_printf(t, "\n%s/explain/maps.h5", e->run->folder);
+    if (pictures > 0)
+        bnf_buf_printf(t, " and %lld pictures: above sample, maps, turned; below the values of t", (long long)pictures);
+    bnf_buf_puts(t, "\n");
 }
 
 bnf_status bnf_lipschitz_explain_command(bnf_run *run, const bnf_explain_request *request, bnf_buf *text)
@@ -205,9 +222,11 @@ bnf_status bnf_lipschitz_explain_command(bnf_run *run, const bnf_explain_request
     BNF_TRY(parse(&e.set, request, run, text));
     if (e.set.help)
         return BNF_OK;
-    bnf_status s = bnf_comm_agree(run->comm, open_all(&e, request));
+    bnf_status s = bnf_comm_agree(run->comm, prepare(&e, request));
     if (s == BNF_OK)
-        s = explain_all(&e);
-    close_all(&e);
-    return s;
+        s = compute(&e);
+    if (s == BNF_OK)
+        print(&e, text);
+    release(&e);
+    return s == BNF_OK ? text->status : s;
 }

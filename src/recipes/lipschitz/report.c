@@ -6,14 +6,55 @@
 #include "base/mem.h"
 #include "comm/agree.h"
 #include "recipes/lipschitz/certify.h"
-#include "recipes/lipschitz/explain.h"
-#include "report/colormap.h"
+#include "recipes/lipschitz/report_explain.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { CELL = 24, PER_CLASS = 10, WRONG = 2 };
+enum { CELL = 24 };
+
+/* ---- what it is ---- */
+
+static const char limit_explained[] =
+    "The network turns a picture into one number per class, its outputs; the class of the largest is its answer, and "
+    "its lead over the second largest says how clear the case is. What is special about a 1-Lipschitz network is a "
+    "limit that is built in: every layer may keep distances or shrink them, but never stretch them. So when a picture "
+    "is changed by some distance, the features that the last layer reads change by no more than that.";
+
+static const char limit_consequences[] =
+    "Two things follow. A lead can be lost only by a change that is large enough: this gives each answer a certificate "
+    "(see below). And training, which under this limit can only pull the outputs of two classes apart by finding the "
+    "shortest ways between their pictures (a problem of optimal transport), makes the gradient of an output point "
+    "along "
+    "such a way: this is why gradients explain the answer, and lead to pictures of another class.";
+
+static const char free_explained[] =
+    "The network turns a picture into one number per class, its outputs; the class of the largest is its answer, and "
+    "its lead over the second largest says how clear the case is. This one is an ordinary, unconstrained network: its "
+    "layers may stretch distances as training likes. It is what 1-Lipschitz networks, whose layers never stretch "
+    "distances, are compared with.";
+
+static const char units_explained[] = "Distances between pictures are Euclidean (L2): the root of the sum of the "
+                                      "squared differences of all pixel values, "
+                                      "which are %s.";
+
+static void introduction(const bnf_lipschitz_certificate *c, bool constrained, bnf_html *html)
+{
+    char units[160];
+    bnf_html_section(html, constrained ? "What a 1-Lipschitz network is" : "What this network is");
+    bnf_html_text(html, "%s", constrained ? limit_explained : free_explained);
+    if (constrained)
+        bnf_html_text(html, "%s", limit_consequences);
+    if (c->net.bytes)
+        snprintf(
+            units, sizeof units,
+            "from 0 (black) to 1 (white): one pixel from black to white is a distance of 1, the whole picture %.4g",
+            sqrt((double)bnf_lipschitz_size(&c->net.in)));
+    else
+        snprintf(units, sizeof units, "in the units of the data set");
+    bnf_html_text(html, units_explained, units);
+}
 
 /* ---- certificates ---- */
 
@@ -231,154 +272,13 @@ static bnf_status attack(const bnf_run *run, bnf_html *html)
     return s;
 }
 
-/* ---- explanations ---- */
-
-typedef struct pictures {
-    uint8_t *bytes; /* of all pictures of all cards */
-    bnf_html_image *images;
-    bnf_html_card *cards;
-    char (*text)[2][160]; /* [count] title, note */
-} pictures;
-
-enum { PICTURES = 4 };
-
-/* The first sample of every class that is right, and the first few that are wrong; ascending. */
-static int64_t choose(const bnf_lipschitz_certificate *c, int64_t *samples, int32_t *predicted)
-{
-    bool shown[PER_CLASS] = {false};
-    int64_t n = 0, wrong = 0, right = 0;
-    for (int64_t i = 0; i < c->count && (right < PER_CLASS || wrong < WRONG); i++) {
-        const bnf_lipschitz_sample *s = &c->samples[i];
-        bool ok = s->predicted == s->label;
-        if (ok ? (s->label >= PER_CLASS || shown[s->label]) : wrong == WRONG)
-            continue;
-        if (ok) {
-            shown[s->label] = true;
-            right++;
-        } else {
-            wrong++;
-        }
-        samples[n] = i;
-        predicted[n++] = s->predicted;
-    }
-    return n;
-}
-
-/* Where the pictures of one card stand behind one another: two as the data set has them, two maps in colour. */
-static int64_t card_bytes(const bnf_lipschitz_net *net)
-{
-    return net->in.h * net->in.w * (2 * (net->in.c == 3 ? 3 : 1) + 2 * 3);
-}
-
-/* h x w x (1 or 3) values in [0,1]; of another number of channels the first is shown. Returns the bytes used. */
-static int64_t put_photo(const bnf_lipschitz_net *net, const float *x, const char *label, uint8_t *at,
-                         bnf_html_image *image)
-{
-    int channels = net->in.c == 3 ? 3 : 1;
-    int64_t area = net->in.h * net->in.w;
-    for (int64_t i = 0; i < area; i++)
-        bnf_colormap_gray(x + i * net->in.c, channels, 0, 1, at + i * channels);
-    *image = (bnf_html_image){at, net->in.h, net->in.w, channels, label, label};
-    return area * channels;
-}
-
-static int64_t put_map(const bnf_lipschitz_net *net, bnf_colormap map, const float *x, const char *label, uint8_t *at,
-                       bnf_html_image *image)
-{
-    int64_t area = net->in.h * net->in.w;
-    double limit = 1;
-    if (bnf_colormap_limit(x, area, 0.99, &limit) != BNF_OK)
-        limit = 1;
-    bnf_colormap_apply(map, x, area, limit, at);
-    *image = (bnf_html_image){at, net->in.h, net->in.w, 3, label, label};
-    return area * 3;
-}
-
-static void card(const bnf_lipschitz_certificate *c, const char *const *names, const bnf_lipschitz_explained *e,
-                 uint8_t *bytes, bnf_html_image *images, char (*text)[160], bnf_html_card *out)
-{
-    const bnf_lipschitz_sample *s = &c->samples[e->sample];
-    bool right = s->predicted == s->label, turned = e->turned != e->predicted;
-    bytes += put_photo(&c->net, e->pixels, "input", bytes, &images[0]);
-    bytes += put_map(&c->net, BNF_COLORMAP_MAGNITUDE, e->saliency, "saliency", bytes, &images[1]);
-    bytes += put_photo(&c->net, e->turning, turned ? "turned" : "end of path", bytes, &images[2]);
-    put_map(&c->net, BNF_COLORMAP_SIGNED, e->change, "change", bytes, &images[3]);
-    snprintf(text[0], 160, right ? "%s" : "%s, taken for %s", names[s->label], names[s->predicted]);
-    if (turned)
-        snprintf(text[1], 160, "Certificate %.2g; turns into %s at distance %.2g.", s->radius, names[e->turned],
-                 e->distance);
-    else
-        snprintf(text[1], 160, "Certificate %.2g; does not turn to distance %.2g.", s->radius, e->distance);
-    *out = (bnf_html_card){text[0], text[1], !right, images, PICTURES};
-}
-
-static const char saliency_explained[] =
-    "Saliency shows which pixels the winning output depends on: the size of its derivative with respect to each "
-    "pixel (the largest over colour channels), on a scale of each picture's own. The derivative's length is %.3g on "
-    "average over the pictures shown; the proven limit is %.4g.";
-
-static const char turned_explained[] =
-    "Turned answers the question \"what would have to be different?\". The picture is changed along the gradient of "
-    "its lead over the best other class, step by step, until the class turns; change shows what was made lighter or "
-    "darker on the way. The distance can be compared with the certificate, which it can never undercut. Training by "
-    "optimal transport makes the gradient point from one class towards the other, so that the change should look "
-    "like parts of the other class; for ordinary networks it looks more like noise.";
-
-static void explain_text(const bnf_lipschitz_certificate *c, const bnf_lipschitz_explanations *x, bnf_html *html)
-{
-    double slope = 0;
-    for (int64_t i = 0; i < x->count; i++)
-        slope += x->item[i].slope / (double)x->count;
-    bnf_html_text(html, saliency_explained, slope, c->bounds.logit);
-    bnf_html_text(html, turned_explained);
-}
-
-static void explain_cards(const bnf_lipschitz_certificate *c, const bnf_dataset_info *info,
-                          const bnf_lipschitz_explanations *x, pictures *p, bnf_html *html)
-{
-    static const char *const binary[] = {"negative", "positive"};
-    const char *const *names = c->bounds.outputs == 1 && info->classes < 2 ? binary : info->class_names;
-    int64_t each = card_bytes(&c->net);
-    for (int64_t i = 0; i < x->count; i++)
-        card(c, names, &x->item[i], p->bytes + i * each, p->images + i * PICTURES, p->text[i], &p->cards[i]);
-    bnf_html_images(html, "One picture of each class, and the first that are classified wrongly.", p->cards, x->count);
-    bnf_html_scale(html, BNF_COLORMAP_MAGNITUDE, "saliency: no influence", "large influence");
-    bnf_html_scale(html, BNF_COLORMAP_SIGNED, "change: darker", "lighter");
-}
-
-static bnf_status explanations(bnf_run *run, const bnf_lipschitz_certificate *c, bnf_html *html)
-{
-    int64_t samples[PER_CLASS + WRONG];
-    int32_t predicted[PER_CLASS + WRONG];
-    int64_t n = choose(c, samples, predicted);
-    bnf_lipschitz_explanations x = {0};
-    pictures p = {0};
-    if (n == 0)
-        return BNF_OK;
-    bnf_dataset *dataset;
-    BNF_TRY(bnf_run_dataset(run, c->split, &dataset));
-    BNF_TRY(bnf_lipschitz_explain(run, c->split, &c->net, samples, predicted, n, &x));
-    bnf_status s = bnf_calloc((size_t)(n * card_bytes(&c->net)), 1, "pictures", &p.bytes);
-    if (s == BNF_OK)
-        s = bnf_calloc((size_t)(n * PICTURES), sizeof *p.images, "pictures", &p.images);
-    if (s == BNF_OK)
-        s = bnf_calloc((size_t)n, sizeof *p.cards, "pictures", &p.cards);
-    if (s == BNF_OK)
-        s = bnf_calloc((size_t)n, sizeof *p.text, "pictures", &p.text);
-    if (s == BNF_OK) {
-        bnf_html_section(html, "Explanations");
-        explain_text(c, &x, html);
-        explain_cards(c, bnf_dataset_get_info(dataset), &x, &p, html);
-    }
-    bnf_free(p.bytes);
-    bnf_free(p.images);
-    bnf_free(p.cards);
-    bnf_free(p.text);
-    bnf_lipschitz_explanations_release(&x);
-    return s;
-}
-
 /* ---- all ---- */
+
+static bool constrained(const bnf_run *run)
+{
+    const bnf_lipschitz_settings *settings = run->job->settings;
+    return settings->model.constraint != BNF_LIP_NONE;
+}
 
 bnf_status bnf_lipschitz_report(bnf_run *run, bnf_html *html)
 {
@@ -386,11 +286,12 @@ bnf_status bnf_lipschitz_report(bnf_run *run, bnf_html *html)
     bnf_status s = BNF_OK;
     BNF_TRY(bnf_lipschitz_certificate_create(run, run->test ? BNF_TEST : BNF_TRAIN, 0, &c));
     if (html) {
+        introduction(&c, constrained(run), html);
         s = certificates(&c, html);
         if (s == BNF_OK)
             s = attack(run, html);
         if (s == BNF_OK)
-            s = explanations(run, &c, html);
+            s = bnf_lipschitz_report_explanations(run, &c, html);
     }
     bnf_lipschitz_certificate_release(&c);
     return bnf_comm_agree(run->comm, s);
