@@ -148,6 +148,26 @@ def robustness(i, y, m):
     return np.mean(lengths), turned / len(SHARES)
 
 
+# ---- human maps, as the published evaluation prepares them (there with TensorFlow)
+def resize(m, height, width):
+    def place(n, to):
+        at = np.clip((np.arange(to) + 0.5) * n / to - 0.5, 0, n - 1)
+        low = at.astype(int)
+        return low, np.minimum(low + 1, n - 1), at - low
+    (y0, y1, v), (x0, x1, u) = place(m.shape[0], height), place(m.shape[1], width)
+    rows = m[y0] * (1 - v)[:, None] + m[y1] * v[:, None]
+    return rows[:, x0] * (1 - u) + rows[:, x1] * u
+
+
+def blur(m, size, sigma):
+    xs, ys = np.meshgrid(np.arange(-(size - 1) // 2, (size - 1) // 2 + 1), np.arange((size - 1) // 2, -(size - 1) // 2 - 1, -1))
+    kernel = np.exp(-(xs**2 + ys**2) / (2 * sigma**2))
+    kernel /= kernel.sum()
+    before = (size - 1) // 2
+    wide = np.pad(m, ((before, size - 1 - before),) * 2)
+    return np.array([[(wide[i:i + size, j:j + size] * kernel).sum() for j in range(m.shape[1])] for i in range(m.shape[0])])
+
+
 def raw(x, y):
     return logits(x)[y]
 
@@ -179,6 +199,10 @@ def main():
         print(name, row(robustness(i, y, maps[i])[k] for i, y in enumerate(classes)))
     print("smoothgrad", row(rho(maps[i], product(X[i], y)) for i, y in enumerate(classes)))
     print("alignment / 0.65753", row(rho(maps[i], HUMAN[i]) / 0.65753 for i in range(N)))
+    human = array((9, 13), 7).astype(np.float32).astype(np.float64)
+    for size, sigma in ((10, 10.0), (5, 2.0)):
+        m = resize(blur(resize(human, 16, 16), size, sigma), 4, 5)
+        print(f"human map, blurred by {size}", row(m.reshape(-1)))
     u, v = [3, 1, 2, 2, 5, 2, 3], [0.5, -1, 4, 4, 4, 0.25, 7]
     print(f"spearman with ties {rho(u, v):.15f}")
 

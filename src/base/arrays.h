@@ -1,4 +1,4 @@
-/* base/arrays.h - named arrays of a file in memory, and NumPy's .npz archives. */
+/* base/arrays.h - named arrays of a file in memory, and NumPy's .npz archives and .npy files. */
 #ifndef BNF_BASE_ARRAYS_H
 #define BNF_BASE_ARRAYS_H
 
@@ -45,5 +45,7 @@ bnf_status bnf_arrays_add(bnf_arrays *arrays, const bnf_array *array, const char
  * have checksums), BNF_ERR_UNSUPPORTED (larger than 4 GiB, packed in another way, arrays that lie column by column),
  * BNF_ERR_MEMORY; messages name the array, not the file. */
 bnf_status bnf_arrays_parse_npz(bnf_arrays *arrays);
+/* The same of an .npy file: one array, whose name is "". */
+bnf_status bnf_arrays_parse_npy(bnf_arrays *arrays);
 
 #endif

@@ -1,4 +1,5 @@
-/* base/npz_read.c - NumPy's .npz files: what numpy.savez, numpy.savez_compressed and train/npz.c write. */
+/* base/npz_read.c - NumPy's .npy and .npz files: what numpy.save, savez, savez_compressed and
+ * train/npz.c write. */
 #include "base/arrays.h"
 #include "base/mem.h"
 
@@ -95,6 +96,13 @@ static bnf_status read_npy(const unsigned char *p, uint64_t size, const char *na
     if (each && (n < 0 || (uint64_t)n > size / each || (uint64_t)n * each != size - begin - length))
         return bnf_fail(BNF_ERR_FORMAT, "'%s': its shape and its size do not agree", name);
     return BNF_OK;
+}
+
+bnf_status bnf_arrays_parse_npy(bnf_arrays *arrays)
+{
+    bnf_array a;
+    BNF_TRY(read_npy((const unsigned char *)arrays->content.data, arrays->content.size, "the array", &a));
+    return bnf_arrays_add(arrays, &a, "");
 }
 
 /* ---- ZIP ---- */

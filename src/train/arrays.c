@@ -13,10 +13,12 @@ bnf_status bnf_arrays_read(const char *path, bnf_arrays *arrays)
     bnf_status s;
     if (arrays->content.size >= 4 && memcmp(at, "PK", 2) == 0)
         s = bnf_arrays_parse_npz(arrays);
+    else if (arrays->content.size >= 6 && memcmp(at, "\x93NUMPY", 6) == 0)
+        s = bnf_arrays_parse_npy(arrays);
     else if (arrays->content.size >= 9 && at[8] == '{')
         s = bnf_arrays_parse_safetensors(arrays);
     else
-        s = bnf_fail(BNF_ERR_FORMAT, "this is neither an .npz nor a safetensors file, or it is cut off");
+        s = bnf_fail(BNF_ERR_FORMAT, "this is neither an .npz, .npy nor a safetensors file, or it is cut off");
     return s == BNF_OK ? s : bnf_fail_context(s, "%s", path);
 }
 

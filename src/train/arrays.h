@@ -1,4 +1,5 @@
-/* train/arrays.h - named arrays in files that other programs read and write: .npz (train/npz.h) and safetensors.
+/* train/arrays.h - named arrays in files that other programs read and write: .npz (train/npz.h) and safetensors; a .npy
+ * file is one without a name.
  *
  * safetensors: the length of the header (8 bytes, little-endian), a JSON object that gives each name its type, shape
  * and place, and the values, row-major and little-endian. */

@@ -45,8 +45,12 @@ static bnf_status parse(bnf_lipschitz_explain_settings *s, const bnf_explain_req
          &s->maps.baseline},
         {"t", BNF_LIPSCHITZ_REALS, "0,0.5,1,1.5,2,3,5,10", "counterfactuals x - t f(x) grad f(x)", 0, &s->t},
     };
-    BNF_TRY(bnf_lipschitz_options_parse(table, (int)(sizeof table / sizeof table[0]), request->options,
-                                        request->n_options, text, &s->help));
+    enum { OWN = sizeof table / sizeof table[0] };
+    bnf_lipschitz_option all[OWN + BNF_LIPSCHITZ_METRICS_OPTIONS];
+    memcpy(all, table, sizeof table);
+    bnf_lipschitz_metrics_table(&s->metrics, all + OWN);
+    BNF_TRY(bnf_lipschitz_options_parse(all, OWN + BNF_LIPSCHITZ_METRICS_OPTIONS, request->options, request->n_options,
+                                        text, &s->help));
     return s->t.count > 0 ? BNF_OK : bnf_fail(BNF_ERR_CONFIG, "--option t=...: give one number at least");
 }
 
@@ -78,8 +82,6 @@ static bnf_status reserve(explaining *e)
 static bnf_status prepare(explaining *e, const bnf_explain_request *request)
 {
     int64_t ranks = bnf_comm_size(e->run->comm);
-    if (request->metrics)
-        return bnf_fail(BNF_ERR_UNSUPPORTED, "--metrics: this recipe measures no explanations");
     BNF_TRY(check(e, request));
     bnf_lipschitz_share(e->run->comm, e->set.samples, &e->lo, &e->hi);
     e->round = (int64_t)PER_THREAD * e->run->threads;
@@ -216,6 +218,17 @@ static void print(const explaining *e, bnf_buf *t)
     bnf_buf_puts(t, "\n");
 }
 
+static bnf_status measure(const explaining *e, const bnf_explain_request *request, bnf_buf *text)
+{
+    bnf_lipschitz_metrics_request r = {.metrics = request->metrics,
+                                       .split = e->set.split,
+                                       .of_label = e->set.of_label != 0,
+                                       .maps = e->set.maps,
+                                       .progress = request->progress};
+    memcpy(r.method, e->set.method, sizeof r.method);
+    return bnf_lipschitz_metrics_command(e->run, &e->net, &r, &e->set.metrics, text);
+}
+
 bnf_status bnf_lipschitz_explain_command(bnf_run *run, const bnf_explain_request *request, bnf_buf *text)
 {
     explaining e = {.run = run};
@@ -227,6 +240,8 @@ bnf_status bnf_lipschitz_explain_command(bnf_run *run, const bnf_explain_request
         s = compute(&e);
     if (s == BNF_OK)
         print(&e, text);
+    if (s == BNF_OK && request->metrics)
+        s = measure(&e, request, text);
     release(&e);
     return s == BNF_OK ? text->status : s;
 }

@@ -4,6 +4,7 @@
 #define BNF_RECIPES_LIPSCHITZ_EXPLAIN_CMD_H
 
 #include "recipes/lipschitz/maps.h"
+#include "recipes/lipschitz/metrics_cmd.h"
 #include "recipes/lipschitz/options.h"
 
 /* What the command line said, the same on every rank. */
@@ -15,6 +16,7 @@ typedef struct bnf_lipschitz_explain_settings {
     bnf_lipschitz_maps_settings maps;
     bnf_lipschitz_reals t; /* of counterfactuals */
     bool method[BNF_LIPSCHITZ_METHODS];
+    bnf_lipschitz_metrics_options metrics;
     bool help;
 } bnf_lipschitz_explain_settings;
 

@@ -20,8 +20,8 @@ typedef struct bnf_lipschitz_explain_file bnf_lipschitz_explain_file;
 bnf_status bnf_lipschitz_explain_file_create(bnf_run *run, const bnf_lipschitz_net *net,
                                              const bnf_lipschitz_explain_settings *settings,
                                              bnf_lipschitz_explain_file **file);
-/* The samples of `e` are e->n neighbours from `first` on, counted from the first that is explained; n may be 0. `local`:
- * how this rank fared. Collective. */
+/* The samples of `e` are e->n neighbours from `first` on, counted from the first that is explained; n may be 0.
+ * `local`: how this rank fared. Collective. */
 bnf_status bnf_lipschitz_explain_file_put(bnf_lipschitz_explain_file *file, int64_t first,
                                           const bnf_lipschitz_explained *e, bnf_status local);
 /* Writes the facts of all samples, the same on every rank, and closes: after success maps.h5 is there, else nothing is.

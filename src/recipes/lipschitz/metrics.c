@@ -52,40 +52,24 @@ bnf_rank_item *bnf_metric_items(const bnf_metric_job *job)
 
 /* ---- rows ---- */
 
-/* Rows that a sample's `count` pictures take: whole groups. */
-static int64_t padded(const bnf_metric_job *job, int64_t count)
-{
-    return (count + job->subject->group - 1) / job->subject->group * job->subject->group;
-}
-
-/* Rows [first, first + n) of all samples' pictures, padded[count] each. */
+/* Rows [first, first + n) of all samples' pictures, count each. */
 static void fill_rows(bnf_metric_job *job, int64_t count, int64_t first, int64_t n, bnf_metric_fill fill, void *self)
 {
-    int64_t each = padded(job, count);
 #pragma omp parallel for schedule(static) num_threads(job->subject->threads)
     for (int64_t r = 0; r < n; r++) {
-        int64_t sample = (first + r) / each, index = (first + r) % each;
-        if (index < count)
-            fill(job, self, sample, index, job->x + r * job->size);
+        int64_t sample = (first + r) / count;
+        fill(job, self, sample, (first + r) % count, job->x + r * job->size);
         job->row_class[r] = job->classes[sample];
         job->row_sample[r] = job->samples[sample];
     }
-    /* The others repeat the last of their group, which is in the same piece. */
-    for (int64_t r = 0; r < n; r++)
-        if ((first + r) % each >= count)
-            memcpy(job->x + r * job->size, job->x + (r - 1) * job->size, (size_t)job->size * sizeof *job->x);
 }
 
 bnf_status bnf_metric_scores(bnf_metric_job *job, int64_t count, bnf_metric_fill fill, void *self, double *score)
 {
-    int64_t each = padded(job, count), total = job->n * each;
-    for (int64_t first = 0; first < total; first += job->rows) {
+    for (int64_t first = 0, total = job->n * count; first < total; first += job->rows) {
         int64_t n = total - first < job->rows ? total - first : job->rows;
         fill_rows(job, count, first, n, fill, self);
-        BNF_TRY(job->subject->score(job->subject->self, job->x, job->row_class, n, job->figure));
-        for (int64_t r = 0; r < n; r++)
-            if ((first + r) % each < count)
-                score[(first + r) / each * count + (first + r) % each] = job->figure[r];
+        BNF_TRY(job->subject->score(job->subject->self, job->x, job->row_class, n, score + first));
     }
     return BNF_OK;
 }
@@ -94,15 +78,13 @@ bnf_status bnf_metric_maps(bnf_metric_job *job, bool reference, int64_t count, b
                            bnf_metric_take take, void *self)
 {
     const bnf_lipschitz_subject *s = job->subject;
-    int64_t each = padded(job, count), total = job->n * each;
-    for (int64_t first = 0; first < total; first += job->rows) {
+    for (int64_t first = 0, total = job->n * count; first < total; first += job->rows) {
         int64_t n = total - first < job->rows ? total - first : job->rows;
         fill_rows(job, count, first, n, fill, self);
         BNF_TRY((reference ? s->reference : s->map)(s->self, job->x, job->row_class, job->row_sample, n, job->y));
 #pragma omp parallel for schedule(static) num_threads(s->threads)
         for (int64_t r = 0; r < n; r++)
-            if ((first + r) % each < count)
-                take(job, self, (first + r) / each, (first + r) % each, job->y + r * job->area);
+            take(job, self, (first + r) / count, (first + r) % count, job->y + r * job->area);
     }
     return BNF_OK;
 }
@@ -220,7 +202,7 @@ static bnf_status open_job(bnf_metric_job *job)
 {
     const bnf_lipschitz_subject *s = job->subject;
     int64_t threads = s->threads, longest = job->area > job->set->masks ? job->area : job->set->masks;
-    job->rows = padded(job, s->batch > job->set->shares ? s->batch : job->set->shares);
+    job->rows = s->batch > job->set->shares ? s->batch : job->set->shares; /* a sample under attack needs them all */
     job->item_count = 3 * longest;
     BNF_TRY(bnf_alloc((size_t)(job->n * job->area) * sizeof(float), "maps", &job->map));
     BNF_TRY(bnf_alloc((size_t)(job->n * job->area) * sizeof(int32_t), "ranks of pixels", &job->place));
@@ -228,7 +210,7 @@ static bnf_status open_job(bnf_metric_job *job)
     BNF_TRY(bnf_alloc((size_t)(job->rows * job->size) * sizeof(float), "maps of changed pictures", &job->y));
     BNF_TRY(bnf_alloc((size_t)job->rows * sizeof *job->row_class, "changed pictures", &job->row_class));
     BNF_TRY(bnf_alloc((size_t)job->rows * sizeof *job->row_sample, "changed pictures", &job->row_sample));
-    BNF_TRY(bnf_alloc((size_t)job->rows * sizeof *job->figure, "changed pictures", &job->figure));
+    BNF_TRY(bnf_alloc((size_t)job->rows * sizeof *job->lead, "changed pictures", &job->lead));
     return bnf_alloc((size_t)(threads * job->item_count) * sizeof *job->items, "ranks", &job->items);
 }
 
@@ -240,7 +222,7 @@ static void close_job(bnf_metric_job *job)
     bnf_free(job->y);
     bnf_free(job->row_class);
     bnf_free(job->row_sample);
-    bnf_free(job->figure);
+    bnf_free(job->lead);
     bnf_free(job->items);
 }
 
@@ -275,7 +257,7 @@ bnf_status bnf_lipschitz_measure(const bnf_lipschitz_subject *subject, const bnf
                                  int64_t n, const float *pixels, const int32_t *classes, const int64_t *samples,
                                  const float *const *human, double *value)
 {
-    BNF_ASSERT(subject->group > 0 && subject->batch > 0 && subject->threads > 0);
+    BNF_ASSERT(subject->batch > 0 && subject->threads > 0);
     bnf_metric_job job = {.subject = subject,
                           .set = settings,
                           .n = n,

@@ -7,17 +7,17 @@
  * and distances of two networks have different units, correlations can be compared across networks.
  *
  * deletion, insertion (Petsiuk et al., RISE, 2018). The pixels are ranked by attribution, largest first, ties by place.
- *   Picture k = 0..steps has the first floor(k h w / steps) of them replaced by the baseline (insertion: all the others).
+ *   Picture k = 0..steps has the first floor(k h w / steps) of them replaced by the baseline (insertion: all others).
  *   The area under the scores by the trapezoid rule over [0,1]: (s_0/2 + s_1 + ... + s_{steps-1} + s_steps/2) / steps.
  *   Deletion: low is good; insertion: high is good. The mean over samples is the area under the mean score.
  * mufidelity_zero, mufidelity_uniform (Bhatt et al., Evaluating and aggregating feature-based model explanations, 2020,
- *   definition 3, in the form of the authors' library). `masks` masks: every cell of a grid x grid board is dropped with
- *   probability `drop`; pixel i of a side of n lies in cell floor((2i + 1) grid / (2n)) (nearest neighbour). Dropped
- *   pixels become 0, or uniform numbers of [0,1), new ones for every mask. Spearman's correlation between how far the
- *   score falls and the sum of the dropped attributions. High is good.
- * stability_l2, stability_spearman (definition 2 of the same). `noises` pictures to which uniform noise of [0, noise) is
- *   added (one-sided, as published; not clipped). The mean Euclidean distance between their maps and the picture's; and
- *   the mean of 1 - Spearman's correlation. Low is good. Maps that are random themselves use the same draws for all
+ *   definition 3, in the form of the authors' library). `masks` masks: every cell of a grid x grid board is dropped
+ *   with probability `drop`; pixel i of a side of n lies in cell floor((2i + 1) grid / (2n)) (nearest neighbour).
+ *   Dropped pixels become 0, or uniform numbers of [0,1), new ones for every mask. Spearman's correlation between how
+ *   far the score falls and the sum of the dropped attributions. High is good.
+ * stability_l2, stability_spearman (definition 2 of the same). `noises` pictures to which uniform noise of [0, noise)
+ *   is added (one-sided, as published; not clipped). The mean Euclidean distance between their maps and the picture's;
+ *   and the mean of 1 - Spearman's correlation. Low is good. Maps that are random themselves use the same draws for all
  *   these pictures (the public library draws anew).
  * complexity: kB (1000 bytes) of the map as a grey JPEG file of jpeg_quality; grey is 255 (m - min) / (max - min),
  *   rounded, and 0 for a constant map. Low is simple. The paper gives no quality; 75 is libjpeg's own default.
@@ -27,7 +27,7 @@
  *   that the figure is an upper bound of the definition's: at x + d with lead m over the best other class and g the
  *   gradient of m in those pixels, d moves by -g/|g| times 1.02 m/|g|, but at least 0.002 and at most s = 0.01 sqrt(h w
  *   c), until the class turns; then the line from x to x + d is bisected 12 times. Pixels may leave [0,1]. If the class
- *   does not turn in `attack_steps` moves, or g is 0, the longest way that there could have been counts: attack_steps s.
+ *   does not turn in `attack_steps` moves, or g is 0, the longest possible way counts, attack_steps s.
  *   robustness_reached: the share of r at which the class turned.
  * smoothgrad: Spearman's correlation between the map and the reference map of the same class (SmoothGrad's).
  * alignment: Spearman's correlation with a human map (Fel et al., Harmonizing the object recognition strategies of deep
@@ -89,14 +89,12 @@ typedef struct bnf_lipschitz_metric_settings {
 bnf_lipschitz_metric_settings bnf_lipschitz_metric_defaults(uint64_t seed);
 
 /* What is measured: a network and a method of explanation. The functions see rows of h w c pixels with one class and
- * one sample number each. Rows of one sample come in whole groups of `group`, padded by copies, so a function whose
- * result for a row depends on the rows of its group, too, still gives every sample results of its own. Any but map may
- * be NULL if no metric that needs it is wanted. */
+ * one sample number each, and give each row a result that does not depend on the other rows. Any but map may be NULL if
+ * no metric that needs it is wanted. */
 typedef struct bnf_lipschitz_subject {
     void *self;
     int64_t h, w, c;
-    int64_t group; /* at least 1 */
-    int64_t batch; /* rows at once: a multiple of group */
+    int64_t batch; /* rows at once, at least 1 */
     int threads;   /* for what is computed between the functions */
     /* pixels[n,h,w,c], classes[n] -> score[n] */
     bnf_status (*score)(void *self, const float *pixels, const int32_t *classes, int64_t n, double *score);

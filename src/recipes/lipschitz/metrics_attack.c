@@ -24,12 +24,12 @@ typedef struct path {
 /* Samples are attacked side by side: a slot holds one with all its shares; when it is done, the next one moves in. */
 typedef struct attack {
     bnf_metric_job *job;
-    int64_t slots, each; /* each: rows of a slot, whole groups */
-    int64_t next;        /* first sample that no slot has taken */
-    int64_t *sample;     /* [slots] */
-    path *path;          /* [slots, shares] */
-    float *d;            /* [slots, shares, size] */
-    double longest;      /* the longest way that there can be */
+    int64_t slots, shares; /* a slot has a row for every share */
+    int64_t next;          /* first sample that no slot has taken */
+    int64_t *sample;       /* [slots] */
+    path *path;            /* [slots, shares] */
+    float *d;              /* [slots, shares, size] */
+    double longest;        /* the longest way that there can be */
 } attack;
 
 static double length_of(int64_t n, const float *x)
@@ -44,9 +44,9 @@ static void start(attack *a, int64_t slot)
 {
     const bnf_metric_job *job = a->job;
     a->sample[slot] = a->next++;
-    memset(a->d + slot * job->set->shares * job->size, 0, (size_t)(job->set->shares * job->size) * sizeof *a->d);
-    for (int i = 0; i < job->set->shares; i++)
-        a->path[slot * job->set->shares + i] =
+    memset(a->d + slot * a->shares * job->size, 0, (size_t)(a->shares * job->size) * sizeof *a->d);
+    for (int i = 0; i < a->shares; i++)
+        a->path[slot * a->shares + i] =
             (path){.pixels = (int64_t)ceil(job->set->share[i] * (double)job->area - 1e-9), .high = 1};
 }
 
@@ -56,8 +56,8 @@ static void feed(const attack *a, int64_t slot, int64_t row)
     const bnf_metric_job *job = a->job;
     int64_t sample = a->sample[slot];
     const float *pixels = job->pixels + sample * job->size;
-    for (int64_t k = 0; k < a->each; k++) {
-        int64_t i = slot * job->set->shares + (k < job->set->shares ? k : job->set->shares - 1);
+    for (int64_t k = 0; k < a->shares; k++) {
+        int64_t i = slot * a->shares + k;
         const path *p = &a->path[i];
         const float *d = a->d + i * job->size;
         double t = p->phase == BISECTING ? (p->low + p->high) / 2 : 1;
@@ -110,9 +110,9 @@ static void follow(const attack *a, path *p, int64_t sample, double lead, const 
 static void look(const attack *a, int64_t slot, int64_t row)
 {
     const bnf_metric_job *job = a->job;
-    for (int64_t k = 0; k < job->set->shares; k++) {
-        int64_t i = slot * job->set->shares + k;
-        follow(a, &a->path[i], a->sample[slot], job->figure[row + k], job->y + (row + k) * job->size,
+    for (int64_t k = 0; k < a->shares; k++) {
+        int64_t i = slot * a->shares + k;
+        follow(a, &a->path[i], a->sample[slot], job->lead[row + k], job->y + (row + k) * job->size,
                a->d + i * job->size);
     }
 }
@@ -121,17 +121,16 @@ static void look(const attack *a, int64_t slot, int64_t row)
 static bool finish(attack *a, int64_t slot)
 {
     const bnf_metric_job *job = a->job;
-    int shares = job->set->shares;
-    const path *p = a->path + slot * shares;
+    const path *p = a->path + slot * a->shares;
     double length = 0, turned = 0;
-    for (int k = 0; k < shares; k++) {
+    for (int k = 0; k < a->shares; k++) {
         if (p[k].phase < TURNED)
             return false;
         length += p[k].phase == TURNED ? fmin(p[k].high * p[k].length, a->longest) : a->longest;
         turned += p[k].phase == TURNED;
     }
-    *bnf_metric_at(job, a->sample[slot], BNF_METRIC_ROBUSTNESS) = length / shares;
-    *bnf_metric_at(job, a->sample[slot], BNF_METRIC_ROBUSTNESS_REACHED) = turned / shares;
+    *bnf_metric_at(job, a->sample[slot], BNF_METRIC_ROBUSTNESS) = length / (double)a->shares;
+    *bnf_metric_at(job, a->sample[slot], BNF_METRIC_ROBUSTNESS_REACHED) = turned / (double)a->shares;
     return true;
 }
 
@@ -142,21 +141,21 @@ static bnf_status run(attack *a)
     for (; open < a->slots && a->next < job->n; open++)
         start(a, open);
     while (open > 0) {
-        int64_t rows = open * a->each;
+        int64_t rows = open * a->shares;
 #pragma omp parallel for schedule(static) num_threads(job->subject->threads)
         for (int64_t s = 0; s < open; s++)
-            feed(a, s, s * a->each);
-        BNF_TRY(job->subject->lead(job->subject->self, job->x, job->row_class, rows, job->figure, job->y));
+            feed(a, s, s * a->shares);
+        BNF_TRY(job->subject->lead(job->subject->self, job->x, job->row_class, rows, job->lead, job->y));
 #pragma omp parallel for schedule(static) num_threads(job->subject->threads)
         for (int64_t s = 0; s < open; s++)
-            look(a, s, s * a->each);
+            look(a, s, s * a->shares);
         for (int64_t s = 0; s < open; s++) {
             if (!finish(a, s))
                 continue;
             if (a->next < job->n)
                 start(a, s);
             else { /* the last one moves here */
-                int64_t shares = job->set->shares, last = --open;
+                int64_t shares = a->shares, last = --open;
                 a->sample[s] = a->sample[last];
                 memmove(a->path + s * shares, a->path + last * shares, (size_t)shares * sizeof *a->path);
                 memmove(a->d + s * shares * job->size, a->d + last * shares * job->size,
@@ -170,10 +169,9 @@ static bnf_status run(attack *a)
 
 bnf_status bnf_metric_robustness(bnf_metric_job *job)
 {
-    int64_t group = job->subject->group, shares = job->set->shares;
-    attack a = {.job = job, .each = (shares + group - 1) / group * group};
+    int64_t shares = job->set->shares;
+    attack a = {.job = job, .slots = job->rows / shares, .shares = shares};
     a.longest = (double)job->set->attack_steps * MOST * sqrt((double)job->size);
-    a.slots = job->rows / a.each;
     bnf_status s = bnf_alloc((size_t)a.slots * sizeof *a.sample, "samples under attack", &a.sample);
     if (s == BNF_OK)
         s = bnf_alloc((size_t)(a.slots * shares) * sizeof *a.path, "samples under attack", &a.path);

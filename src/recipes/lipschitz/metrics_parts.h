@@ -27,12 +27,12 @@ typedef struct bnf_metric_job {
     float *map;     /* [n, area] the method's; NULL if nothing needs it */
     int32_t *place; /* [n, area] ranks of pixels (rank.h); NULL if nothing needs it */
     /* Rows on their way through the subject's functions. */
-    int64_t rows; /* how many there is room for: whole groups, at least one */
+    int64_t rows; /* how many there is room for */
     float *x;     /* [rows, size] */
     int32_t *row_class;
     int64_t *row_sample;
     float *y;             /* [rows, max(area, size)] maps or gradients */
-    double *figure;       /* [rows] scores or leads */
+    double *lead;         /* [rows] */
     bnf_rank_item *items; /* [threads, item_count] for correlations */
     int64_t item_count;
 } bnf_metric_job;

@@ -82,6 +82,9 @@ static bnf_status set(const bnf_lipschitz_option *o, const char *value)
         return bnf_fail(BNF_ERR_CONFIG, "%s=%s: it must be train or test", o->key, value);
     case BNF_LIPSCHITZ_WORD:
         return set_word(o, value);
+    case BNF_LIPSCHITZ_TEXT:
+        *(const char **)o->target = value;
+        return BNF_OK;
     }
     return BNF_OK;
 }

@@ -18,7 +18,8 @@ typedef enum bnf_lipschitz_option_kind {
     BNF_LIPSCHITZ_REAL,  /* double, at least min */
     BNF_LIPSCHITZ_REALS, /* bnf_lipschitz_reals: comma-separated, each at least min; a fraction a/b is legal */
     BNF_LIPSCHITZ_SPLIT, /* bnf_split: train or test */
-    BNF_LIPSCHITZ_WORD   /* int: which of `words` */
+    BNF_LIPSCHITZ_WORD,  /* int: which of `words` */
+    BNF_LIPSCHITZ_TEXT   /* const char *: borrowed from what was given */
 } bnf_lipschitz_option_kind;
 
 typedef struct bnf_lipschitz_option {
