@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "la/blas.h"
 #include "la/eig.h"
+#include "la/lambda.h"
 #include "la/lapack.h"
 #include "la/outward.h"
 #include "la/single.h"
@@ -54,54 +55,6 @@ done:
     return status;
 }
 
-typedef struct gram_bound {
-    int64_t m;
-    const double *s; /* computed Gram matrix */
-    double *b;       /* m x m workspace for the factorisation */
-    double error;    /* bound of the computed Gram matrix's error, 2-norm */
-} gram_bound;
-
-/* Tries to prove lambda_max(exact Gram) <= tau + slack; returns that sum, or a negative number if the proof failed. */
-static double prove_at(const gram_bound *g, double tau)
-{
-    double trace = 0.0, largest = 0.0;
-    for (int64_t i = 0; i < g->m * g->m; i++)
-        g->b[i] = -g->s[i];
-    for (int64_t i = 0; i < g->m; i++) {
-        double d = tau - g->s[i * g->m + i];
-        if (!(d > 0.0))
-            return -1.0;
-        g->b[i * g->m + i] = d;
-        trace = bnf_la_up(trace + d);
-        largest = fmax(largest, d);
-    }
-    int n = (int)g->m, info = 0;
-    int threads = bnf_la_single_begin();
-    dpotrf_("U", &n, g->b, &n, &info, 1);
-    bnf_la_single_end(threads);
-    if (info != 0 || !bnf_la_finite(BNF_F64, g->m * g->m, g->b))
-        return -1.0;
-    double slack = bnf_la_up(bnf_la_gamma_up(4.0 * (double)g->m + 16.0) * trace);
-    slack = bnf_la_up(slack + bnf_la_up(BNF_LA_UNIT * largest));
-    slack = bnf_la_up(slack + g->error);
-    return bnf_la_up(tau + slack);
-}
-
-static bnf_status prove(const gram_bound *g, double lambda, double *square)
-{
-    double step = (double)g->m * 0x1p-51;
-    for (int attempt = 0; attempt < 60; attempt++, step *= 2.0) {
-        double bound = prove_at(g, lambda * (1.0 + step) + DBL_MIN);
-        if (bound >= 0.0 && isfinite(bound)) {
-            *square = bound;
-            return BNF_OK;
-        }
-    }
-    return bnf_fail(BNF_ERR_NUMERIC,
-                    "no upper bound of the spectral norm of a matrix with a side of %lld could be proven",
-                    (long long)g->m);
-}
-
 static bool all_zero(bnf_dtype t, int64_t n, const void *w)
 {
     const float *f = w;
@@ -136,12 +89,12 @@ bnf_status bnf_la_norm2_upper(bnf_dtype t, int64_t rows, int64_t cols, const voi
     bnf_la_gram_f64(t, rows, cols, w, scratch, s);
     memcpy(b, s, (size_t)(m * m) * sizeof(double));
     BNF_TRY_GOTO(status, bnf_la_eig(m, false, b, lambda, scratch), done);
-    gram_bound g = {.m = m, .s = s, .b = b};
+    bnf_la_lambda g = {.m = m, .s = s, .b = b};
     g.error = bnf_la_up(bnf_la_up(bnf_la_gamma_up((double)n) *
                                   bnf_la_up(fro2 * bnf_la_up(1.0 + bnf_la_gamma_up((double)(rows * cols))))) +
                         DBL_MIN);
     double square = 0.0;
-    BNF_TRY_GOTO(status, prove(&g, fmax(lambda[m - 1], 0.0), &square), done);
+    BNF_TRY_GOTO(status, bnf_la_lambda_upper(&g, fmax(lambda[m - 1], 0.0), &square), done);
     *upper = bnf_la_up(sqrt(square));
 done:
     bnf_free(scratch);

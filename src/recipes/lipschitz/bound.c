@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "comm/agree.h"
+#include "la/conv_norm.h"
 #include "la/norm_shared.h"
 #include "la/svd.h"
 #include "nn/lip_factor.h"
@@ -78,6 +79,39 @@ static void extents(const bnf_lipschitz_stage *s, int64_t *groups, int64_t *rows
     *cols = conv ? s->in.c / *groups * l->kernel * l->kernel : bnf_lipschitz_size(&s->in);
 }
 
+/* Bounds of a convolution as an operator, where they are smaller than those by its kernel as a matrix. */
+static bnf_status bound_operator(const bnf_lipschitz_stage *s, const float *w, bnf_lipschitz_stage_bound *b)
+{
+    const bnf_layer *l = &s->layer;
+    bnf_la_conv conv = {.out = l->out / l->groups,
+                        .in = s->in.c / l->groups,
+                        .kernel = {l->kernel, l->kernel},
+                        .stride = {l->stride, l->stride},
+                        .dilation = {l->dilation, l->dilation}};
+    int64_t size = conv.out * conv.in * l->kernel * l->kernel;
+    bnf_la_conv_bound most = {0};
+    double spread = 0;
+    for (int64_t g = 0; g < l->groups; g++, w += size) {
+        bnf_la_conv_bound bound;
+        double absolute;
+        BNF_TRY(bnf_la_conv_abs_upper(&conv, w, &absolute));
+        BNF_TRY(bnf_la_conv_norm_upper(&conv, w, &bound));
+        spread = fmax(spread, absolute);
+        most = bound.norm >= most.norm ? bound : most;
+    }
+    b->spread = fmin(b->spread, spread);
+    if (most.norm >= b->lipschitz)
+        return BNF_OK;
+    b->lipschitz = most.norm;
+    b->by = most.by == BNF_LA_CONV_GRID ? BNF_LIPSCHITZ_BY_GRID : BNF_LIPSCHITZ_BY_SHIFTS;
+    char how[64] = "shifted copies of the kernel";
+    if (most.by == BNF_LA_CONV_GRID)
+        snprintf(how, sizeof how, "%lld x %lld frequencies", (long long)most.grid[0], (long long)most.grid[1]);
+    snprintf(b->from, sizeof b->from, "operator by %s; as a matrix ||W|| = %.6f%s", how, b->matrix,
+             l->groups > 1 ? ", largest of the groups" : "");
+    return BNF_OK;
+}
+
 /* The norms that a stage's matrix is bounded by, where all ranks have found them together; else NaN. */
 typedef struct norms {
     double matrix, spread;
@@ -111,9 +145,10 @@ static bnf_status bound_matrix(const bnf_lipschitz_stage *s, bnf_params *params,
     b->overlap = bnf_lipschitz_up(sqrt(nh * nw), 1);
     b->lipschitz = bnf_lipschitz_up(b->matrix * sqrt(nh * nw), 3);
     b->spread = bnf_lipschitz_up(b->spread * sqrt(nh * nw), 3);
+    b->by = BNF_LIPSCHITZ_BY_KERNEL;
     snprintf(b->from, sizeof b->from, "||W|| = %.6f times sqrt(%g x %g), W %lld x %lld%s", b->matrix, nh, nw,
              (long long)(l->out / groups), (long long)cols, groups > 1 ? ", largest of the groups" : "");
-    return BNF_OK;
+    return nh * nw > 1 ? bound_operator(s, bnf_params_value(params, s->weight), b) : BNF_OK;
 }
 
 static bnf_status bound_norm(const bnf_lipschitz_stage *s, bnf_params *params, bnf_lipschitz_stage_bound *b)

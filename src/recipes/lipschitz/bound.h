@@ -10,13 +10,18 @@ typedef struct bnf_lipschitz_stage_bound {
     double lipschitz; /* upper bound of the stage's constant */
     double matrix;    /* convolutions and dense layers: bound of ||W||_2 (largest over groups); else NaN */
     double overlap;   /* convolutions: sqrt(n_h n_w), n = most patches that hold one pixel along an axis; else NaN */
-    char from[96];    /* how it was computed, in words */
+    const char *by;   /* convolutions: BNF_LIPSCHITZ_BY_..., the smallest bound; else NULL */
+    char from[128];   /* how it was computed, in words */
     double before;    /* from pixels to the stage's input */
     /* What rounding.h needs. */
     double spread; /* upper bound of the norm of the stage with |W| for W */
     double
         offset; /* upper bound of the norm of what is added (biases) or subtracted (means, scaled) over all outputs */
 } bnf_lipschitz_stage_bound;
+
+#define BNF_LIPSCHITZ_BY_KERNEL "kernel"
+#define BNF_LIPSCHITZ_BY_SHIFTS "shifts"
+#define BNF_LIPSCHITZ_BY_GRID "grid"
 
 typedef struct bnf_lipschitz_bounds {
     bnf_lipschitz_stage_bound *stages; /* [net.count] */
@@ -32,11 +37,15 @@ typedef struct bnf_lipschitz_bounds {
     double *bias; /* [outputs] |bias| of the last stage if linear; else 0 */
 } bnf_lipschitz_bounds;
 
-/* Convolutions: ||conv|| <= sqrt(n_h n_w) max over groups of ||W_group||_2 (nn/lip_factor.h), where W is the kernel
- * as a matrix [out, in kh kw] and n is also at most the number of output positions along the axis. Dense layers:
- * ||W||_2. Both through bnf_la_norm2_upper in f64. Pools: by window and stride (bnf_layer_lipschitz). Batch
- * normalisation in evaluation: the largest |gamma| / sqrt(var + eps); batch centering: 1. Sigmoid: 1/4. Dropout in
- * evaluation, sorting, reflecting pairs (householder), flattening, unshuffling: 1.
+/* Convolutions: the smallest of
+ *   kernel  sqrt(n_h n_w) max over groups of ||W_group||_2 (nn/lip_factor.h), where W is the kernel as a matrix
+ *           [out, in kh kw] and n is also at most the number of output positions along the axis;
+ *   shifts, grid  bounds of the operator on unbounded images (la/conv_norm.h), the largest over groups; left out where
+ *           the first is exact (n_h n_w = 1) and where they would take too long.
+ * Dense layers: ||W||_2. All in f64. `spread` of convolutions: the smaller of `kernel` for |W| and the norm of the
+ * convolution with |W| on unbounded images, which is ||sum of |taps|||_2. Pools: by window and stride
+ * (bnf_layer_lipschitz). Batch normalisation in evaluation: the largest |gamma| / sqrt(var + eps); batch centering: 1.
+ * Sigmoid: 1/4. Dropout in evaluation, sorting, reflecting pairs (householder), flattening, unshuffling: 1.
  *
  * Residual blocks: the constants of both ways from the pixels, added, or half of that where the sum is halved. What is
  * said of the stage `add` is the bound of the whole block.

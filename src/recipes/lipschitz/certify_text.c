@@ -99,6 +99,8 @@ static void json_layers(const bnf_lipschitz_certificate *c, bnf_json *j)
         bnf_json_string(j, "name", c->net.stages[i].name);
         bnf_json_string(j, "kind", bnf_layer_kind_names[c->net.stages[i].layer.kind]);
         bnf_json_real(j, "bound", b->lipschitz);
+        if (b->by)
+            bnf_json_string(j, "by", b->by);
         bnf_json_string(j, "from", b->from);
         bnf_json_end_object(j);
     }

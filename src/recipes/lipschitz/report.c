@@ -99,7 +99,8 @@ static const char four_forms[] =
 static const char layers_explained[] =
     "The factor L is the product of what every layer can stretch a distance by. The bounds are computed from the "
     "trained weights, apart from the training: norms of matrices W in double precision, rounded up. A convolution's "
-    "is the norm of its kernel as a matrix times the root of the largest number of patches that share a pixel.";
+    "is the smaller of two: the norm of its kernel as a matrix times the root of the largest number of patches that "
+    "share a pixel, and the largest norm of its frequency response, proven between the frequencies that are computed.";
 
 static void radii_table(const bnf_lipschitz_certificate *c, const bnf_lipschitz_reals *radii, bnf_html *html)
 {
