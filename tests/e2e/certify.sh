@@ -52,6 +52,9 @@ config "$work/free.yaml" "$work/free" none "{kind: cross_entropy}" \
     "    - {type: batch_norm}
     - {type: relu}
     - {type: conv, out: 32}
+    - {type: batch_norm}
+    - {type: relu}
+    - {type: conv, out: 32}
     - {type: batch_norm}"
 run synth "$banff" synth shapes --out "$work/shapes.h5" --train 1600 --test 200 --size 16 --noise 10
 run "train" mpirun -n 2 "$banff" train "$work/lip.yaml"
@@ -74,6 +77,7 @@ is "$(value "$json" difference_f32)" "<" 0.001 "difference of f32 and f64 logits
 is "$(value "$json" samples)" "==" 200 "samples"
 has "$work/lip/certificate.txt" "conv1"
 has "$work/lip/certificate.txt" "36/255"
+grep -qE '"by": "(kernel|shifts|grid)"' "$json" || fail "no word on which bound of the convolution was smallest"
 if python3 -c 'import json' 2>/dev/null; then
     run "certificate.json is JSON" python3 - "$json" <<'END'
 import json, sys
