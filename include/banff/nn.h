@@ -91,6 +91,9 @@ bnf_val bnf_nn_batch_center(bnf_scope *s, const char *name, bnf_val x);
 bnf_val bnf_nn_householder(bnf_scope *s, const char *name, bnf_val x);
 /* x + y, or for 1-Lipschitz branches (x + y) / 2. */
 bnf_val bnf_nn_residual(bnf_scope *s, bnf_val x, bnf_val y, bool lipschitz);
+/* a x + (1 - a) y with a = sigmoid(NAME.mix), a parameter [1] that starts at 0: the half sum. 1-Lipschitz branches give
+ * a 1-Lipschitz sum. */
+bnf_val bnf_nn_mix(bnf_scope *s, const char *name, bnf_val x, bnf_val y);
 
 /* --- losses: batch-level scalars, means over the samples that count ----------------------------------------------- */
 
@@ -138,7 +141,7 @@ bnf_hkr_terms bnf_loss_hkr(bnf_scope *s, const char *name, bnf_val f, bnf_val la
 typedef enum bnf_layer_kind {
     BNF_LAYER_CONV = 0,
     BNF_LAYER_DENSE,
-    BNF_LAYER_HEAD /* dense with unit rows */,
+    BNF_LAYER_HEAD /* dense with unit rows, or of norm 1 as a whole */,
     BNF_LAYER_RELU,
     BNF_LAYER_LEAKY_RELU,
     BNF_LAYER_TANH,
@@ -174,6 +177,8 @@ typedef struct bnf_layer {
     bool bias;
     double slope, rate; /* leaky_relu; dropout */
     bool zero_init;     /* batch_norm: the scale starts at 0, so that a block begins as its shortcut */
+    bool learned;       /* add: bnf_nn_mix of shortcut and branch, with or without constraint */
+    bool disjoint;      /* head, constrained: every row has norm 1; else the matrix has Frobenius norm 1 */
 } bnf_layer;
 
 bnf_layer bnf_layer_default(bnf_layer_kind kind);
@@ -183,9 +188,9 @@ bnf_layer bnf_layer_default(bnf_layer_kind kind);
 bnf_status bnf_nn_layers_check(const bnf_layer *layers, int n);
 
 /* x[N,H,W,C] through the layers; parameters are named conv1, conv2, dense1, ... in order. `lip` applies to conv and
- * dense layers (its kind NONE: an ordinary network); a head always has unit rows if lip.kind is not NONE. Inputs of
- * blocks are marked (bnf_graph_mark). In bf16 if s->bf16 is set: x is cast, and the result cast back. Errors are
- * recorded in the graph and name the layer's number. */
+ * dense layers (its kind NONE: an ordinary network); a head is divided by norms (`disjoint`) if lip.kind is not NONE.
+ * Inputs of blocks are marked (bnf_graph_mark). In bf16 if s->bf16 is set: x is cast, and the result cast back. Errors
+ * are recorded in the graph and name the layer's number. */
 bnf_val bnf_nn_network(bnf_scope *s, bnf_val x, const bnf_layer *layers, int n, const bnf_lip *lip);
 
 /* Factor by which a pooling layer's output may exceed its input's norm; 1 for all of spec 05's pools with window <=

@@ -168,3 +168,12 @@ bnf_val bnf_nn_residual(bnf_scope *s, bnf_val x, bnf_val y, bool lipschitz)
     bnf_val sum = bnf_add(s->b, x, y);
     return lipschitz ? bnf_affine(s->b, sum, 0.5, 0) : sum;
 }
+
+bnf_val bnf_nn_mix(bnf_scope *s, const char *name, bnf_val x, bnf_val y)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s.mix", name);
+    const bnf_desc one = bnf_desc_1d(s->b->real, 1);
+    bnf_val a = bnf_sigmoid(s->b, bnf_nn_param(s, &(bnf_param_info){.name = full, .desc = one, .trainable = true}));
+    return bnf_add(s->b, bnf_mul(s->b, x, a), bnf_mul(s->b, y, bnf_affine(s->b, a, -1, 1)));
+}

@@ -36,8 +36,15 @@ const char *const bnf_layer_kind_names[BNF_LAYER_COUNT + 1] = {
 
 bnf_layer bnf_layer_default(bnf_layer_kind kind)
 {
-    bnf_layer l = {
-        .kind = kind, .kernel = 3, .pad = -1, .dilation = 1, .groups = 1, .bias = true, .slope = 0.01, .rate = 0.5};
+    bnf_layer l = {.kind = kind,
+                   .kernel = 3,
+                   .pad = -1,
+                   .dilation = 1,
+                   .groups = 1,
+                   .bias = true,
+                   .slope = 0.01,
+                   .rate = 0.5,
+                   .disjoint = true};
     if (kind >= BNF_LAYER_MAX_POOL && kind <= BNF_LAYER_L2_POOL)
         l.kernel = 2;
     if (kind == BNF_LAYER_UNSHUFFLE)
@@ -139,7 +146,7 @@ static bnf_val build_layer(bnf_scope *s, const char *name, bnf_val x, const bnf_
         return bnf_nn_dense(s, name, x, l->out, l->bias, lip);
     case BNF_LAYER_HEAD:
         if (head.kind != BNF_LIP_NONE)
-            head.kind = BNF_LIP_FROBENIUS_ROWS;
+            head.kind = l->disjoint ? BNF_LIP_FROBENIUS_ROWS : BNF_LIP_FROBENIUS;
         return bnf_nn_dense(s, name, x, l->out, l->bias, &head);
     case BNF_LAYER_RELU:
         return bnf_relu(b, x);
@@ -196,6 +203,8 @@ static const char *stem(int kind)
         return "center";
     case BNF_LAYER_HOUSEHOLDER:
         return "householder";
+    case BNF_LAYER_ADD:
+        return "add";
     default:
         return "head";
     }
@@ -229,7 +238,7 @@ typedef struct residual {
     bnf_val input, branch; /* branch: its end, once the shortcut has begun */
 } residual;
 
-static bnf_val add(bnf_scope *s, bnf_val x, const residual *r, bool lipschitz)
+static bnf_val add(bnf_scope *s, const char *name, const bnf_layer *l, bnf_val x, const residual *r, bool lipschitz)
 {
     bnf_val branch = bnf_val_ok(r->branch) ? r->branch : x, shortcut = bnf_val_ok(r->branch) ? x : r->input;
     const bnf_desc *a = bnf_val_desc(s->b, branch), *b = bnf_val_desc(s->b, shortcut);
@@ -240,13 +249,13 @@ static bnf_val add(bnf_scope *s, bnf_val x, const residual *r, bool lipschitz)
                                 bnf_desc_format(a, have, sizeof have), bnf_desc_format(b, want, sizeof want)));
         return BNF_NONE;
     }
-    return bnf_nn_residual(s, branch, shortcut, lipschitz);
+    return l->learned ? bnf_nn_mix(s, name, shortcut, branch) : bnf_nn_residual(s, branch, shortcut, lipschitz);
 }
 
 /* A layer that only says where x comes from or goes to; their order has been checked. */
-static bnf_val structure(bnf_scope *s, int kind, bnf_val x, residual *r, bool lipschitz)
+static bnf_val structure(bnf_scope *s, const char *name, const bnf_layer *l, bnf_val x, residual *r, bool lipschitz)
 {
-    switch (kind) {
+    switch (l->kind) {
     case BNF_LAYER_BLOCK:
         bnf_graph_mark(s->graph, x);
         *r = (residual){.input = x, .branch = BNF_NONE};
@@ -255,7 +264,7 @@ static bnf_val structure(bnf_scope *s, int kind, bnf_val x, residual *r, bool li
         r->branch = x;
         return r->input;
     default:
-        return add(s, x, r, lipschitz);
+        return add(s, name, l, x, r, lipschitz);
     }
 }
 
@@ -278,7 +287,7 @@ bnf_val bnf_nn_network(bnf_scope *s, bnf_val x, const bnf_layer *layers, int n, 
         else
             snprintf(name, sizeof name, "%s%d", stem(l->kind), number);
         if (l->kind >= BNF_LAYER_BLOCK && l->kind <= BNF_LAYER_ADD)
-            x = structure(s, l->kind, x, &r, lip->kind != BNF_LIP_NONE);
+            x = structure(s, name, l, x, &r, lip->kind != BNF_LIP_NONE);
         else
             x = build_layer(s, name, x, l, lip);
         status = bnf_graph_status(s->graph);

@@ -66,6 +66,7 @@ static void fill_params(lab *l, double size)
 typedef struct spec {
     int kind;
     int64_t out, kernel, stride, pad, dilation, groups;
+    bool learned;
 } spec;
 
 static void lab_finish(lab *l, int64_t h, int64_t w, int64_t c, double size);
@@ -80,6 +81,7 @@ static void lab_open_as(lab *l, bnf_lip_kind constraint, int64_t h, int64_t w, i
         l->layers[i] = bnf_layer_default((bnf_layer_kind)specs[i].kind);
         l->layers[i].out = specs[i].out;
         l->layers[i].slope = 0.2;
+        l->layers[i].learned = specs[i].learned;
         if (specs[i].kernel) {
             l->layers[i].kernel = specs[i].kernel;
             l->layers[i].stride = specs[i].stride;
@@ -405,6 +407,40 @@ static void residual_networks(void **state)
     }
 }
 
+/* Learned shares, with an identity and with a shortcut of its own, also such as leave nearly nothing of one way. The
+ * bound of a block is the weighted sum of the ways' bounds. */
+static void learned_shares(void **state)
+{
+    (void)state;
+    enum { CONV = BNF_LAYER_CONV, BLOCK = BNF_LAYER_BLOCK, CUT = BNF_LAYER_SHORTCUT, ADD = BNF_LAYER_ADD };
+    const spec specs[] = {{BLOCK},
+                          {CONV, 2, 3, 1, -1, 1, 1},
+                          {BNF_LAYER_GROUPSORT2},
+                          {ADD, .learned = true},
+                          {BLOCK},
+                          {CONV, 4, 3, 1, -1, 1, 1},
+                          {CUT},
+                          {CONV, 4, 1, 1, 0, 1, 1},
+                          {ADD, .learned = true},
+                          {BNF_LAYER_HEAD, .out = 3}};
+    static const float mixes[] = {0.3f, -6, 5, 30, -30};
+    for (int m = 0; m < 5; m++) {
+        lab l;
+        lab_open_as(&l, m % 2 ? BNF_LIP_BJORCK : BNF_LIP_NONE, 5, 4, 2, specs, 10, 0.5);
+        *(float *)bnf_params_value(l.params, bnf_params_find(l.params, "add1.mix")) = mixes[m];
+        *(float *)bnf_params_value(l.params, bnf_params_find(l.params, "add2.mix")) = -mixes[m] / 2;
+        bnf_params_touch(l.params);
+        renew(&l);
+        const bnf_lipschitz_stage_bound *b = l.c.bounds.stages;
+        double a = 1 / (1 + exp(-mixes[m])), a2 = 1 / (1 + exp(mixes[m] / 2));
+        assert_true(fabs(b[3].lipschitz / (a + (1 - a) * b[1].lipschitz) - 1) < 1e-12);
+        assert_true(fabs(b[8].lipschitz / (a2 * b[7].lipschitz + (1 - a2) * b[5].lipschitz) - 1) < 1e-12);
+        search(&l);
+        compare_programs(&l);
+        lab_close(&l);
+    }
+}
+
 /* A named network is the same function in both programs, too. */
 static void named_network(void **state)
 {
@@ -677,6 +713,7 @@ int main(void)
         cmocka_unit_test(linear_networks),
         cmocka_unit_test(linear_blocks),
         cmocka_unit_test(residual_networks),
+        cmocka_unit_test(learned_shares),
         cmocka_unit_test(named_network),
         cmocka_unit_test(box_kernel),
         cmocka_unit_test(networks_of_every_layer),

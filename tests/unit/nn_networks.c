@@ -176,6 +176,77 @@ static void householder(void **state)
     lab_close(&l);
 }
 
+/* The half sum at first, whatever the constraint; then shares of the learned number, the shortcut's first. */
+static void learned_sum(void **state)
+{
+    (void)state;
+    enum { N = 2 * 2 * 2 };
+    _Alignas(64) double x[N];
+    double y[N];
+    for (int i = 0; i < N; i++)
+        x[i] = 0.5 * i - 1.7;
+    for (int shortcut = 0; shortcut < 2; shortcut++) {
+        lab l;
+        bnf_layer layers[5] = {layer(BNF_LAYER_BLOCK, 0), layer(BNF_LAYER_TANH, 0), layer(BNF_LAYER_SHORTCUT, 0),
+                               layer(BNF_LAYER_RELU, 0)};
+        int n = shortcut ? 4 : 2;
+        layers[n] = layer(BNF_LAYER_ADD, 0);
+        layers[n].learned = true;
+        lab_open(&l, BNF_F64, 1, 2, 2, 2, layers, n + 1, shortcut ? BNF_LIP_SPECTRAL : BNF_LIP_NONE, false);
+        OK(bnf_graph_status(l.graph));
+        OK(bnf_params_init(l.params, 1));
+        double *mix = bnf_params_value(l.params, bnf_params_find(l.params, "add1.mix"));
+        for (int k = 0; k < 2; k++) {
+            double a = 0.5;
+            if (k == 1) {
+                *mix = 1.25;
+                a = 1 / (1 + exp(-1.25));
+                bnf_params_touch(l.params);
+            }
+            run(&l, x, y, N);
+            for (int i = 0; i < N; i++)
+                assert_true(fabs(y[i] - (a * (shortcut ? fmax(x[i], 0) : x[i]) + (1 - a) * tanh(x[i]))) < 1e-15);
+        }
+        lab_close(&l);
+    }
+}
+
+/* The head's constraint: rows of norm 1, or the whole matrix; none without a constraint of the network. */
+static void heads(void **state)
+{
+    (void)state;
+    bnf_desc raw_desc = bnf_desc_2d(BNF_F64, 3, 8);
+    double raw[24], effective[24];
+    for (int i = 0; i < 24; i++)
+        raw[i] = sin(1.3 * i) + 0.2;
+    for (int disjoint = 0; disjoint < 2; disjoint++) {
+        lab l;
+        bnf_reparam made = {0};
+        bnf_layer head = layer(BNF_LAYER_HEAD, 3);
+        assert_true(head.disjoint);
+        head.disjoint = disjoint;
+        lab_open(&l, BNF_F64, 1, 2, 2, 2, &head, 1, BNF_LIP_BJORCK, true);
+        OK(bnf_graph_status(l.graph));
+        const bnf_param_info *info = bnf_params_info(l.params, bnf_params_find(l.params, "head.weight"));
+        OK(info->reparam.make(info->reparam.config, &raw_desc, &made));
+        OK(made.forward(made.self, raw, effective));
+        double whole = 0;
+        for (int i = 0; i < 3; i++) {
+            double row = 0;
+            for (int k = 0; k < 8; k++)
+                row += effective[i * 8 + k] * effective[i * 8 + k];
+            assert_true((fabs(row - 1) < 1e-12) == disjoint);
+            whole += row;
+        }
+        assert_true(fabs(whole - (disjoint ? 3 : 1)) < 1e-12);
+        made.destroy(made.self);
+        lab_close(&l);
+        lab_open(&l, BNF_F64, 1, 2, 2, 2, &head, 1, BNF_LIP_NONE, true);
+        assert_null(bnf_params_info(l.params, bnf_params_find(l.params, "head.weight"))->reparam.make);
+        lab_close(&l);
+    }
+}
+
 static void zero_init(void **state)
 {
     (void)state;
@@ -238,12 +309,13 @@ static void batch_center(void **state)
 
 /* ---- gradients, over leaves whose means differ ---- */
 
-/* Pairs are reflected before and behind a sum; angles are learned. */
+/* Pairs are reflected before and behind a sum; angles and the shares of the sum are learned. */
 static bnf_val build_householder(fixture *f)
 {
     bnf_layer l[] = {layer(BNF_LAYER_CONV, 4),  layer(BNF_LAYER_HOUSEHOLDER, 0), layer(BNF_LAYER_BLOCK, 0),
                      layer(BNF_LAYER_CONV, 4),  layer(BNF_LAYER_HOUSEHOLDER, 0), layer(BNF_LAYER_ADD, 0),
                      layer(BNF_LAYER_DENSE, 6), layer(BNF_LAYER_HOUSEHOLDER, 0), layer(BNF_LAYER_HEAD, 3)};
+    l[5].learned = true;
     bnf_lip lip = bnf_lip_default(BNF_LIP_NONE);
     bnf_val y = bnf_nn_network(&f->scope, f->x, l, sizeof l / sizeof *l, &lip);
     return bnf_loss_cross_entropy(&f->scope, y, f->labels, 0.1);
@@ -273,7 +345,7 @@ static void gradients(void **state)
         fixture_check_gradients(&f, 1e-7);
         fixture_close(&f);
         fixture_open(&f, BNF_F64, 6, 3, &sample, 3, build_householder, &cfg);
-        assert_true(bnf_params_find(f.params, "householder3.angle") >= 0);
+        assert_true(bnf_params_find(f.params, "householder3.angle") >= 0 && bnf_params_find(f.params, "add1.mix") >= 0);
         fixture_check_gradients(&f, 1e-7);
         fixture_close(&f);
     }
@@ -312,11 +384,17 @@ static void wrong_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(published_counts), cmocka_unit_test(constrained_counts),
-        cmocka_unit_test(widths),           cmocka_unit_test(sums),
-        cmocka_unit_test(zero_init),        cmocka_unit_test(batch_center),
-        cmocka_unit_test(gradients),        cmocka_unit_test(wrong_order),
+        cmocka_unit_test(published_counts),
+        cmocka_unit_test(constrained_counts),
+        cmocka_unit_test(widths),
+        cmocka_unit_test(sums),
+        cmocka_unit_test(zero_init),
+        cmocka_unit_test(batch_center),
+        cmocka_unit_test(gradients),
+        cmocka_unit_test(wrong_order),
         cmocka_unit_test(householder),
+        cmocka_unit_test(learned_sum),
+        cmocka_unit_test(heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

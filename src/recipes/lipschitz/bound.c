@@ -200,6 +200,19 @@ static bnf_status bound_householder(const bnf_lipschitz_stage *s, bnf_params *pa
     return BNF_OK;
 }
 
+static bnf_status bound_add(const bnf_lipschitz_stage *s, bnf_params *params, bnf_lipschitz_stage_bound *b)
+{
+    b->lipschitz = b->spread = 1; /* until the block's is known */
+    bnf_lipschitz_shares(s, params, &b->own, &b->others);
+    if (!isfinite(b->own) || !isfinite(b->others))
+        return bnf_fail(BNF_ERR_NUMERIC, "%s: the learned share is not finite", s->name);
+    if (s->layer.learned) {
+        b->own = bnf_lipschitz_up(b->own, 6);
+        b->others = bnf_lipschitz_up(b->others, 6);
+    }
+    return BNF_OK;
+}
+
 static void bound_plain(const bnf_lipschitz_stage *s, bnf_lipschitz_stage_bound *b)
 {
     const bnf_layer *l = &s->layer;
@@ -264,6 +277,8 @@ static bnf_status bound_stage(const bnf_lipschitz_stage *s, bnf_params *params, 
         return bound_norm(s, params, b);
     if (s->layer.kind == BNF_LAYER_BATCH_CENTER)
         return bound_center(s, params, b);
+    if (s->layer.kind == BNF_LAYER_ADD)
+        return bound_add(s, params, b);
     if (s->layer.kind == BNF_LAYER_HOUSEHOLDER)
         return bound_householder(s, params, b);
     bound_plain(s, b);
@@ -304,11 +319,13 @@ static double behind(const bnf_lipschitz_net *net, bnf_lipschitz_bounds *b, int 
         return b->stages[s->block].before;
     if (s->layer.kind != BNF_LAYER_ADD)
         return bnf_lipschitz_up(at->before * at->lipschitz, 1);
-    double sum = bnf_lipschitz_up(s->factor * (at->before + b->stages[s->other].before), 2);
+    double sum = bnf_lipschitz_up(at->own * at->before + at->others * b->stages[s->other].before, 3);
     double block = b->stages[s->block].before;
     at->lipschitz = block > 0 ? bnf_lipschitz_up(sum / block, 1) : 0;
     snprintf(at->from, sizeof at->from, "the block: %s sum of its branch and its shortcut",
-             s->factor < 1 ? "half the" : "the");
+             s->layer.learned ? "weighted"
+             : s->factor < 1  ? "half the"
+                              : "the");
     return sum;
 }
 

@@ -7,12 +7,13 @@
 
 /* One stage, as the exact function of its stored f32 parameters. */
 typedef struct bnf_lipschitz_stage_bound {
-    double lipschitz; /* upper bound of the stage's constant */
-    double matrix;    /* convolutions and dense layers: bound of ||W||_2 (largest over groups); else NaN */
-    double overlap;   /* convolutions: sqrt(n_h n_w), n = most patches that hold one pixel along an axis; else NaN */
-    const char *by;   /* convolutions: BNF_LIPSCHITZ_BY_..., the smallest bound; else NULL */
-    char from[128];   /* how it was computed, in words */
-    double before;    /* from pixels to the stage's input */
+    double lipschitz;   /* upper bound of the stage's constant */
+    double matrix;      /* convolutions and dense layers: bound of ||W||_2 (largest over groups); else NaN */
+    double overlap;     /* convolutions: sqrt(n_h n_w), n = most patches that hold one pixel along an axis; else NaN */
+    const char *by;     /* convolutions: BNF_LIPSCHITZ_BY_..., the smallest bound; else NULL */
+    char from[128];     /* how it was computed, in words */
+    double before;      /* from pixels to the stage's input */
+    double own, others; /* add: upper bounds of what its summands are multiplied by (net.h); else 0 */
     /* What rounding.h needs. */
     double spread; /* upper bound of the norm of the stage with |W| for W */
     double
@@ -47,8 +48,8 @@ typedef struct bnf_lipschitz_bounds {
  * (bnf_layer_lipschitz). Batch normalisation in evaluation: the largest |gamma| / sqrt(var + eps); batch centering: 1.
  * Sigmoid: 1/4. Dropout in evaluation, sorting, reflecting pairs (householder), flattening, unshuffling: 1.
  *
- * Residual blocks: the constants of both ways from the pixels, added, or half of that where the sum is halved. What is
- * said of the stage `add` is the bound of the whole block.
+ * Residual blocks: the constants of both ways from the pixels, added; or half of that where the sum is halved; or each
+ * times its learned share. What is said of the stage `add` is the bound of the whole block.
  *
  * Logits: with a linear last stage logit i - logit j is features (w_i - w_j), so features * gap bounds how fast it
  * changes; with another one |d_i - d_j| <= sqrt(2) ||d||.

@@ -12,7 +12,8 @@ enum { CHUNK = 256 /* output positions gathered at a time */ };
 
 typedef struct weights {
     double *w, *b, *mean,
-        *scale; /* NULL where the stage has none; batch normalisation: scale = gamma / sqrt(var + eps) */
+        *scale;         /* NULL where the stage has none; batch normalisation: scale = gamma / sqrt(var + eps) */
+    double own, others; /* add: bnf_lipschitz_shares */
 } weights;
 
 struct bnf_lipschitz_forward {
@@ -35,6 +36,8 @@ static bnf_status copy(bnf_params *params, int index, double **out)
 
 static bnf_status fill_stage(const bnf_lipschitz_stage *s, bnf_params *params, weights *w)
 {
+    if (s->layer.kind == BNF_LAYER_ADD)
+        bnf_lipschitz_shares(s, params, &w->own, &w->others);
     BNF_TRY(copy(params, s->weight, &w->w));
     BNF_TRY(copy(params, s->bias, &w->b));
     BNF_TRY(copy(params, s->mean, &w->mean));
@@ -299,8 +302,8 @@ typedef struct kept {
 } kept;
 
 /* The block's layers move whole arrays; false: the stage is another. */
-static bool run_block(const bnf_lipschitz_net *net, const bnf_lipschitz_stage *s, const kept *k, const double *x,
-                      double *y)
+static bool run_block(const bnf_lipschitz_net *net, const bnf_lipschitz_stage *s, const weights *w, const kept *k,
+                      const double *x, double *y)
 {
     int64_t n = bnf_lipschitz_size(&s->in), given = bnf_lipschitz_size(&s->out);
     const double *other;
@@ -316,7 +319,7 @@ static bool run_block(const bnf_lipschitz_net *net, const bnf_lipschitz_stage *s
     case BNF_LAYER_ADD:
         other = net->stages[s->other].layer.kind == BNF_LAYER_BLOCK ? k->input : k->branch;
         for (int64_t i = 0; i < n; i++)
-            y[i] = s->factor * (other[i] + x[i]);
+            y[i] = s->layer.learned ? w->others * other[i] + w->own * x[i] : s->factor * (other[i] + x[i]);
         return true;
     default:
         return false;
@@ -342,7 +345,7 @@ void bnf_lipschitz_forward_run(const bnf_lipschitz_forward *forward, const doubl
         const bnf_lipschitz_stage *s = &net->stages[i];
         double *y = i == net->count - 1 ? logits : buffer[i % 2];
         norms[i] = norm_of(bnf_lipschitz_size(&s->in), at);
-        if (!run_block(net, s, &k, at, y))
+        if (!run_block(net, s, &forward->stages[i], &k, at, y))
             run_stage(s, &forward->stages[i], at, patches, y);
         at = y;
     }

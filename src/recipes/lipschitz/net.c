@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "recipes/lipschitz/layers.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static const char *stem(int kind)
@@ -21,6 +22,8 @@ static const char *stem(int kind)
         return "center";
     case BNF_LAYER_HOUSEHOLDER:
         return "householder";
+    case BNF_LAYER_ADD:
+        return "add";
     default:
         return NULL;
     }
@@ -63,6 +66,8 @@ static bnf_status find_all(const bnf_params *params, bnf_lipschitz_stage *s)
         return find(params, s, "bias", s->in.c, &s->bias);
     case BNF_LAYER_HOUSEHOLDER:
         return find(params, s, "angle", s->in.c / 2, &s->weight);
+    case BNF_LAYER_ADD:
+        return l->learned ? find(params, s, "mix", 1, &s->weight) : BNF_OK;
     default:
         return BNF_OK;
     }
@@ -158,7 +163,7 @@ static bnf_status fill_stages(bnf_lipschitz_net *net, const bnf_layer *layers, b
         s->in = at;
         shape_stage(s);
         tie_block(net, i, &block, &shortcut);
-        s->factor = constrained ? 0.5 : 1;
+        s->factor = constrained && !s->layer.learned ? 0.5 : 1;
         BNF_TRY(find_all(params, s));
         used += (s->weight >= 0) + (s->bias >= 0);
         at = s->out;
@@ -200,6 +205,18 @@ bnf_status bnf_lipschitz_net_create(const bnf_job *job, const bnf_params *params
     if (s != BNF_OK)
         bnf_lipschitz_net_release(net);
     return s;
+}
+
+void bnf_lipschitz_shares(const bnf_lipschitz_stage *s, bnf_params *params, double *own, double *others)
+{
+    *own = *others = s->factor;
+    if (!s->layer.learned)
+        return;
+    const double mix = *(const float *)bnf_params_value(params, s->weight);
+    const double shortcut = 1 / (1 + exp(-mix)), branch = 1 / (1 + exp(mix));
+    bool direct = s->other == s->block; /* the shortcut is the block's input: what comes in is the branch */
+    *own = direct ? branch : shortcut;
+    *others = direct ? shortcut : branch;
 }
 
 void bnf_lipschitz_net_release(bnf_lipschitz_net *net)

@@ -15,10 +15,11 @@ typedef struct bnf_lipschitz_stage {
     bnf_layer layer; /* kernel, stride, pad, dilation and groups as they are used */
     char name[32];   /* of its parameters, "conv1"; without parameters the kind's name */
     bnf_lipschitz_shape in, out;
-    int weight, bias, mean, var; /* indices in the parameter store; -1: none. householder: weight is its angles */
+    int weight, bias, mean,
+        var; /* indices in the parameter store; -1: none. householder: weight is its angles; add, if learned: its mix */
     /* Residual blocks. shortcut: its output is the input of stage `block`. add: its output is `factor` times the
      * sum of its input and that of stage `other`, which is the block's shortcut (so the end of the branch) or the
-     * block. */
+     * block. A learned one is the sum of both with shares that add up to 1: bnf_lipschitz_shares. */
     int block, other; /* of block, shortcut, add; else -1 */
     double factor;
 } bnf_lipschitz_stage;
@@ -45,6 +46,10 @@ static inline bool bnf_lipschitz_is_linear(const bnf_lipschitz_stage *s)
 {
     return s->layer.kind == BNF_LAYER_DENSE || s->layer.kind == BNF_LAYER_HEAD;
 }
+
+/* By what stage `add` multiplies its own input and that of `other` before it adds them: *own, *others. In f64, to
+ * within a few units in the last place (params f32). */
+void bnf_lipschitz_shares(const bnf_lipschitz_stage *s, bnf_params *params, double *own, double *others);
 
 /* The network of a job over images of `data`. [out] net owned, release with bnf_lipschitz_net_release. Errors:
  * BNF_ERR_ARG if a parameter is missing, has another shape or belongs to no stage; those of bnf_transform_create. */

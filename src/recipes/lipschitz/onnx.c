@@ -95,12 +95,12 @@ static const char *per_channel(writer *w, int index)
     return info->name;
 }
 
-/* to = from * factor */
-static void scale(writer *w, const char *from, double factor, const char *to)
+/* to = from * factor, a constant called `what` */
+static void scale(writer *w, const char *from, double factor, const char *what, const char *to)
 {
     char name[NAME];
     const float f = (float)factor;
-    bnf_onnx_floats(&w->model, inner(w, "factor", name), 0, NULL, &f);
+    bnf_onnx_floats(&w->model, inner(w, what, name), 0, NULL, &f);
     emit(w, "Mul", IN(from, name), to, NULL);
 }
 
@@ -171,12 +171,12 @@ static void pool(writer *w)
         break;
     case BNF_LAYER_SCALED_AVG_POOL:
         windows(w, "AveragePool", w->at, inner(w, "means", means));
-        scale(w, means, (double)l->kernel, w->to);
+        scale(w, means, (double)l->kernel, "factor", w->to);
         break;
     default: /* L2: the root of the sum of squares */
         emit(w, "Mul", IN(w->at, w->at), inner(w, "squares", squares), NULL);
         windows(w, "AveragePool", squares, inner(w, "means", means));
-        scale(w, means, (double)(l->kernel * l->kernel), inner(w, "sums", sums));
+        scale(w, means, (double)(l->kernel * l->kernel), "factor", inner(w, "sums", sums));
         emit(w, "Sqrt", IN(sums), w->to, NULL);
     }
 }
@@ -192,7 +192,7 @@ static void global_pool(writer *w)
         emit(w, "GlobalAveragePool", IN(w->at), inner(w, "means", means), NULL);
         emit(w, "Flatten", IN(means), scaled ? inner(w, "flat", flattened) : w->to, ATTRS(whole("axis", 1)));
         if (scaled)
-            scale(w, flattened, sqrt((double)(s->in.h * s->in.w)), w->to);
+            scale(w, flattened, sqrt((double)(s->in.h * s->in.w)), "factor", w->to);
     }
     w->image = false;
 }
@@ -305,11 +305,19 @@ static void activation(writer *w)
 static void add(writer *w)
 {
     const bnf_lipschitz_stage *s = w->stage;
-    char sum[NAME];
+    char sum[NAME], first[NAME], second[NAME];
+    double own, others;
     bool half = s->factor != 1;
+    if (s->layer.learned) {
+        bnf_lipschitz_shares(s, w->params, &own, &others);
+        scale(w, w->kept[s->other], others, "others", inner(w, "first", first));
+        scale(w, w->at, own, "own", inner(w, "second", second));
+        emit(w, "Add", IN(first, second), w->to, NULL);
+        return;
+    }
     emit(w, "Add", IN(w->kept[s->other], w->at), half ? inner(w, "sum", sum) : w->to, NULL);
     if (half)
-        scale(w, sum, s->factor, w->to);
+        scale(w, sum, s->factor, "factor", w->to);
 }
 
 static void keep(writer *w)

@@ -31,6 +31,10 @@ static const bnf_cfg_key layer_keys[] = {
     {"slope", BNF_CFG_REAL, offsetof(bnf_layer, slope), "0.01", "leaky_relu", .min = 0, .max = 1},
     {"rate", BNF_CFG_REAL, offsetof(bnf_layer, rate), "0.5", "dropout", .min = 0, .max = 0.999},
     {"zero_init", BNF_CFG_BOOL, offsetof(bnf_layer, zero_init), "false", "batch_norm: the scale starts at 0"},
+    {"learned", BNF_CFG_BOOL, offsetof(bnf_layer, learned), "false",
+     "add: a shortcut + (1 - a) branch with a learned share a, 1/2 at first"},
+    {"disjoint", BNF_CFG_BOOL, offsetof(bnf_layer, disjoint), "true",
+     "head, with a constraint: every row has norm 1; false: the matrix has Frobenius norm 1"},
 };
 
 #define AT(field) offsetof(bnf_lipschitz_model, field)

@@ -84,14 +84,19 @@ typedef struct reach {
     double e64, e32, moved, x64, x32;
 } reach;
 
-/* Both summands carry theirs; the sum itself is rounded. */
-static reach add(const bnf_lipschitz_stage *s, const reach *a, const reach *b)
+/* Both summands carry theirs; the sum itself is rounded. A learned share a is computed to within 10 u a, 1 - a to
+ * within 10 u a + 3 u: relative to both summands, where a fixed factor comes after the sum. */
+static reach add(const bnf_lipschitz_stage *s, const bnf_lipschitz_stage_bound *sum, const reach *own,
+                 const reach *others)
 {
-    double f = s->factor, k = roundings(s);
-    return (reach){
-        .e64 = (f * (a->e64 + b->e64 + gamma_of(k, U64) * (a->x64 + b->x64)) + underflow(s, k, DBL_MIN)) * SLACK,
-        .e32 = (f * (a->e32 + b->e32 + gamma_of(k, U32) * (a->x32 + b->x32)) + underflow(s, k, FLT_MIN)) * SLACK,
-        .moved = f * (a->moved + b->moved) * SLACK};
+    double k = s->layer.learned ? 16 : roundings(s), f = s->factor, p = sum->own, q = sum->others;
+    return (reach){.e64 = (p * own->e64 + q * others->e64 + f * gamma_of(k, U64) * (own->x64 + others->x64) +
+                           underflow(s, k, DBL_MIN)) *
+                          SLACK,
+                   .e32 = (p * own->e32 + q * others->e32 + f * gamma_of(k, U32) * (own->x32 + others->x32) +
+                           underflow(s, k, FLT_MIN)) *
+                          SLACK,
+                   .moved = (p * own->moved + q * others->moved) * SLACK};
 }
 
 static reach pass(const bnf_lipschitz_stage *s, const bnf_lipschitz_stage_bound *b, const reach *at)
@@ -123,7 +128,7 @@ void bnf_lipschitz_rounding_bound(const bnf_lipschitz_net *net, const bnf_lipsch
             at = block;
             break;
         case BNF_LAYER_ADD:
-            at = add(s, &at, s->other == s->block ? &block : &branch);
+            at = add(s, &bounds->stages[i], &at, s->other == s->block ? &block : &branch);
             break;
         default:
             at = pass(s, &bounds->stages[i], &at);

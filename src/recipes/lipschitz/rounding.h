@@ -20,7 +20,7 @@ typedef struct bnf_lipschitz_rounding {
  *
  * Stage after stage, E being the error so far and X a bound of the norm of the computed input:
  *   E' = L E + gamma_k (spread X + offset) + underflow,    X = (norm of the exact input within the radius) + E.
- * Where a residual block ends, E and X of its two ways are added (and halved with the sum).
+ * Where a residual block ends, E and X of its two ways are added (and halved with the sum, or weighted).
  * gamma_k = k u / (1 - k u) with u = 2^-24 or 2^-53 bounds the relative error of a sum of k - 1 products and a bias,
  * in any order and with or without fused multiply-add (Higham, Accuracy and Stability of Numerical Algorithms,
  * section 3.1); k is a stage's longest sum and its other roundings. Convolutions are direct ones, not Winograd's
