@@ -80,6 +80,48 @@ static void test_binary_oracle(void **unused)
     fixture_close(&f);
 }
 
+/* In f64; assert_float_equal compares floats. */
+static void near(double got, double want, double within)
+{
+    if (!(fabs(got - want) <= within))
+        fail_msg("%.15g, not %.15g", got, want);
+}
+
+/* The largest other logit by log-sum-exp, straight from its definition. Logits are also scaled so far that exp(f) alone
+ * is no number. */
+static void test_lse_oracle(void **unused)
+{
+    (void)unused;
+    static const double sizes[] = {1, 0.01, 400};
+    for (int k = 0; k < 6; k++) {
+        fixture f;
+        double kr = 0, hinge = 0, size = sizes[k / 2];
+        hkr = (bnf_hkr){.kind = BNF_HKR_LSE,
+                        .form = (bnf_hkr_form)(k % 2),
+                        .alpha = 0.7,
+                        .min_margin = 0.8,
+                        .temperature = 2,
+                        .penalty = 1.5};
+        const double t = log(2) / (0.8 * 1.5 / 2), h = 0.4;
+        open_oracle(&f, 3, 1);
+        for (int i = 0; i < 18; i++)
+            ((double *)f.x_data)[i] *= size;
+        for (int i = 0; i < 6; i++) {
+            const int y = oracle_labels[i], a = (y + 1) % 3, b = (y + 2) % 3;
+            const double fy = 2 * size * oracle_logits[i][y], fa = 2 * size * oracle_logits[i][a],
+                         fb = 2 * size * oracle_logits[i][b], most = fmax(fa, fb);
+            const double n = most + log1p(exp(-t * fabs(fa - fb))) / t;
+            kr += (fy - n) / 6;
+            hinge += (fmax(0, h - fy) + fmax(0, h + n)) / 6;
+        }
+        const double loss = k % 2 ? -0.3 * kr + 0.7 * hinge : -kr + 0.7 * hinge;
+        near(fixture_run(&f), loss, 1e-13 * (1 + size));
+        near(fixture_scalar(&f, f.kept[0]), kr, 1e-13 * (1 + size));
+        near(fixture_scalar(&f, f.kept[1]), hinge, 1e-13 * (1 + size));
+        fixture_close(&f);
+    }
+}
+
 /* A class that is absent from the batch contributes its negative side only, and nothing is divided by zero. */
 static void test_absent_class(void **unused)
 {
@@ -103,6 +145,40 @@ static void test_absent_class(void **unused)
     fixture_run(&f);
     assert_float_equal(fixture_scalar(&f, f.kept[0]), expect, 1e-12);
     fixture_close(&f);
+}
+
+/* All samples of one class: no negatives for it, no positives for the others, and neither count is divided by. */
+static void test_one_class(void **unused)
+{
+    (void)unused;
+    for (int label = 0; label < 3; label++) {
+        fixture f;
+        double expect = 0;
+        hkr = (bnf_hkr){.kind = BNF_HKR_MULTICLASS, .form = BNF_HKR_SUM, .alpha = 0, .min_margin = 2};
+        open_oracle(&f, 3, 1);
+        for (int i = 0; i < 6; i++) {
+            f.label_data[i] = label;
+            for (int k = 0; k < 3; k++)
+                expect += (k == label ? 1 : -1) * oracle_logits[i][k] / 18;
+        }
+        near(fixture_run(&f), -expect, 1e-14);
+        fixture_check_gradients(&f, 1e-8);
+        fixture_close(&f);
+    }
+    for (int label = 0; label < 2; label++) {
+        static const double values[6] = {.5, 1.5, -.5, -.5, -1.5, 1.5};
+        fixture f;
+        bnf_desc sample = bnf_desc_2d(BNF_F64, 1, 1);
+        bnf_plan_config cfg = {.threads = 1};
+        hkr = (bnf_hkr){.kind = BNF_HKR_BINARY, .form = BNF_HKR_SUM, .alpha = 0, .min_margin = 2};
+        fixture_open(&f, BNF_F64, 6, 2, &sample, 2, build_identity, &cfg);
+        memcpy(f.x_data, values, sizeof values);
+        for (int i = 0; i < 6; i++)
+            f.label_data[i] = label;
+        near(fixture_run(&f), label ? -1.0 / 6 : 1.0 / 6, 1e-14);
+        fixture_check_gradients(&f, 1e-8);
+        fixture_close(&f);
+    }
 }
 
 /* Padding samples have weight 0: the loss is that of the batch without them. */
@@ -181,6 +257,61 @@ static void test_soft_gradient(void **unused)
     }
 }
 
+static bnf_val build_shifts(fixture *f)
+{
+    bnf_val shift =
+        bnf_nn_param(&f->scope, &(bnf_param_info){.name = "shift", .desc = bnf_desc_1d(BNF_F64, 3), .trainable = true});
+    return bnf_loss_hkr(&f->scope, "loss", bnf_add(f->scope.b, f->x, shift), f->labels, &hkr).loss;
+}
+
+/* Where the temperature does depend on the logits: the gradient of the spec's formula, which flows through the softmax
+ * weights w and not through the temperature tau. For a score sum of w_k a_k it is w_j a'_j + tau w_j (a_j - sum w a);
+ * without the second term it would be another one. */
+static void test_soft_gradient_formula(void **unused)
+{
+    (void)unused;
+    const double mm = 0.2, h = mm / 2, alpha = 5;
+    double mean = 0, expect[3] = {0}, without = 0;
+    for (int i = 0; i < 18; i++)
+        mean += fabs(oracle_logits[i / 3][i % 3]) / 18;
+    const double moved = 0.99 * mm + 0.01 * mean, tau = 3 * mm / moved;
+    assert_true(moved > mm);
+    for (int i = 0; i < 6; i++) {
+        const double *f = oracle_logits[i];
+        const int y = oracle_labels[i];
+        double all = 0, wf = 0, wa = 0;
+        for (int k = 0; k < 3; k++)
+            all += k == y ? 0 : exp(tau * f[k]);
+        for (int k = 0; k < 3; k++) {
+            wf += k == y ? 0 : exp(tau * f[k]) / all * f[k];
+            wa += k == y ? 0 : exp(tau * f[k]) / all * fmax(0, h + f[k]);
+        }
+        for (int j = 0; j < 3; j++) {
+            const double w = exp(tau * f[j]) / all, through = tau * w * ((f[j] - wf) / alpha + fmax(0, h + f[j]) - wa);
+            if (j == y)
+                expect[j] += (-1 / alpha - (h - f[j] > 0)) / 6;
+            else
+                expect[j] += (w / alpha + w * (h + f[j] > 0) + through) / 6;
+            without += j == y ? 0 : fabs(through);
+        }
+    }
+    assert_true(without > 0.1);
+    for (int64_t leaves = 1; leaves <= 3; leaves++) {
+        fixture f;
+        bnf_desc sample = bnf_desc_2d(BNF_F64, 1, 3);
+        bnf_plan_config cfg = {.threads = 1};
+        hkr = (bnf_hkr){.kind = BNF_HKR_SOFT, .form = BNF_HKR_SUM, .alpha = alpha, .min_margin = mm, .temperature = 3};
+        fixture_open(&f, BNF_F64, 6, leaves, &sample, 3, build_shifts, &cfg);
+        memcpy(f.x_data, oracle_logits, sizeof oracle_logits);
+        memcpy(f.label_data, oracle_labels, sizeof oracle_labels);
+        fixture_run(&f);
+        const double *found = fixture_gradient(&f, bnf_params_find(f.params, "shift"));
+        for (int j = 0; j < 3; j++)
+            near(found[j], expect[j], 1e-14);
+        fixture_close(&f);
+    }
+}
+
 static int loss_kind;
 static bnf_val build_other(fixture *f)
 {
@@ -246,11 +377,19 @@ static void test_balance(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_multiclass_oracle), cmocka_unit_test(test_soft_oracle),
-        cmocka_unit_test(test_binary_oracle),     cmocka_unit_test(test_absent_class),
-        cmocka_unit_test(test_padding),           cmocka_unit_test(test_hkr_gradients),
-        cmocka_unit_test(test_soft_gradient),     cmocka_unit_test(test_other_gradients),
-        cmocka_unit_test(test_refusals),          cmocka_unit_test(test_balance),
+        cmocka_unit_test(test_multiclass_oracle),
+        cmocka_unit_test(test_soft_oracle),
+        cmocka_unit_test(test_binary_oracle),
+        cmocka_unit_test(test_absent_class),
+        cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_hkr_gradients),
+        cmocka_unit_test(test_soft_gradient),
+        cmocka_unit_test(test_other_gradients),
+        cmocka_unit_test(test_lse_oracle),
+        cmocka_unit_test(test_one_class),
+        cmocka_unit_test(test_soft_gradient_formula),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_balance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
