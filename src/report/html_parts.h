@@ -28,5 +28,7 @@ void bnf_html_chart_block(bnf_html *html);
 
 /* The style sheet, in pieces; ends with NULL. */
 extern const char *const bnf_html_style[];
+/* The piece of it for html_plane.c. */
+extern const char bnf_html_plane_style[];
 
 #endif

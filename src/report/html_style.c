@@ -108,6 +108,13 @@ static const char charts[] =
     ".values .data{width:100%;font-size:.85rem}\n"
     "summary{cursor:pointer;padding:.2rem 0}\n.empty{color:var(--soft)}\n";
 
+const char bnf_html_plane_style[] =
+    ".plane path{fill:none;stroke-linecap:round}.plane .bold{stroke:var(--ink);stroke-width:2}\n"
+    ".plane .first{stroke:var(--c2);stroke-width:.9;stroke-dasharray:3 2.5}.plane "
+    ".second{stroke:var(--c1);stroke-width:.9}"
+    "\n"
+    ".plane .arrow{stroke:var(--ink);stroke-width:.9}.points1{fill:var(--c2)}.points2{fill:var(--c1)}\n";
+
 static const char pictures[] =
     ".gallery{margin:0 0 1rem}\n.gallery>figcaption{max-width:46rem;margin-bottom:1rem}\n"
     ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,20rem),1fr));gap:1rem;margin:0;padding:"
@@ -149,4 +156,5 @@ static const char narrow_and_print[] =
     "avoid}"
     ".charts{grid-template-columns:1fr 1fr}.cards{grid-template-columns:1fr 1fr}.track{print-color-adjust:exact}}\n";
 
-const char *const bnf_html_style[] = {colors, page, tiles_and_tables, charts, pictures, narrow_and_print, NULL};
+const char *const bnf_html_style[] = {colors,           page, tiles_and_tables, charts, bnf_html_plane_style, pictures,
+                                      narrow_and_print, NULL};

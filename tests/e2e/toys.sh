@@ -44,6 +44,18 @@ is "slope, most" "$(number "$t" slope 5)" "<=" "$(number "$t" lipschitz)"
 is "f at x - f grad, median" "$(number "$t" plain 3)" "<=" 0.05
 is "the twin's" "$(number "$work/plain/transport.json" scaled 3)" ">=" "$(awk -v r="$(number "$t" scaled 3)" 'BEGIN { print 10 * r }')"
 
+for n in 1 2; do
+    succeed "report on $n ranks" launch $n 1 report "$work/koch"
+    cp "$work/koch/transport.svg" "$work/transport-$n.svg"
+done
+cmp -s "$work/transport-1.svg" "$work/transport-2.svg" || wrong "other pictures on 2 ranks"
+grep -q "Transport plan" "$work/koch/report.html" || wrong "no transport plan in the report"
+for text in "decision boundary, f = 0" "outer" "inner" "grad f"; do
+    grep -qF "$text" "$work/transport-1.svg" || wrong "no '$text' in the picture"
+done
+# Every step begins at a point and ends on the boundary: no arrow leaves the picture.
+is "arrows" "$(grep -o '<path class="arrow" d="[^"]*"' "$work/transport-1.svg" | tail -1 | grep -o M | wc -l)" ">" 100
+
 checks "attacks on f(x, y) = 3 x + 4 y + 1/2: the boundary is at |f| / 5 in L2, where the certificate is, and at |f| / 7 in L-infinity"
 header='{"head.weight":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"head.bias":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}'
 {

@@ -7,6 +7,7 @@
 #include "comm/agree.h"
 #include "recipes/lipschitz/certify.h"
 #include "recipes/lipschitz/report_explain.h"
+#include "recipes/lipschitz/transport_plot.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -291,9 +292,12 @@ bnf_status bnf_lipschitz_report(bnf_run *run, bnf_html *html)
         s = certificates(&c, html);
         if (s == BNF_OK)
             s = attack(run, html);
-        if (s == BNF_OK)
+        if (s == BNF_OK && c.net.in.h * c.net.in.w > 1) /* one pixel is no picture */
             s = bnf_lipschitz_report_explanations(run, &c, html);
     }
+    s = bnf_comm_agree(run->comm, s);
+    if (s == BNF_OK)
+        s = bnf_lipschitz_transport_plot(run, &c, html);
     bnf_lipschitz_certificate_release(&c);
-    return bnf_comm_agree(run->comm, s);
+    return s;
 }
