@@ -1,5 +1,4 @@
-/* base/json.h - JSON (RFC 8259): a streaming writer, and a strict reader of the flat objects that metrics files
- * hold. */
+/* base/json.h - JSON (RFC 8259): a streaming writer, and a strict reader of the objects that metrics files hold. */
 #ifndef BNF_BASE_JSON_H
 #define BNF_BASE_JSON_H
 
@@ -69,6 +68,8 @@ typedef struct bnf_json_object bnf_json_object;
  * BNF_ERR_FORMAT with the byte offset; duplicate names, nested objects and arrays of other things are errors;
  * BNF_ERR_MEMORY. */
 bnf_status bnf_json_object_parse(const char *text, size_t size, bnf_json_object **object);
+/* The same, but values may be objects, too: what is in them is a field of the outer one, "methods.saliency.mean". */
+bnf_status bnf_json_tree_parse(const char *text, size_t size, bnf_json_object **object);
 
 int64_t bnf_json_object_count(const bnf_json_object *object);
 const bnf_json_field *bnf_json_object_at(const bnf_json_object *object, int64_t i);          /* borrowed */

@@ -1,7 +1,8 @@
-/* The JSON reader: flat objects, strictly. */
+/* The JSON reader: objects, flat or flattened, strictly. */
 #include "base/json.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -18,6 +19,7 @@ struct bnf_json_object {
 typedef struct reader {
     const char *start, *at, *end;
     bnf_json_object *object;
+    bool nested; /* objects may be values */
 } reader;
 
 static bnf_status bad(const reader *r, const char *what)
@@ -245,8 +247,24 @@ static bnf_status add_field(bnf_json_object *o, bnf_json_field field)
     return BNF_OK;
 }
 
-static bnf_status read_fields(reader *r)
+/* prefix.name, or the name alone at the top. */
+static bnf_status read_name(reader *r, const char *prefix, const char **name)
 {
+    char *whole;
+    BNF_TRY(read_string(r, name));
+    if (!prefix)
+        return BNF_OK;
+    const size_t size = strlen(prefix) + strlen(*name) + 2;
+    BNF_TRY(bnf_arena_alloc(r->object->arena, size, &whole));
+    snprintf(whole, size, "%s.%s", prefix, *name);
+    *name = whole;
+    return BNF_OK;
+}
+
+static bnf_status read_fields(reader *r, const char *prefix, int depth)
+{
+    if (depth > BNF_JSON_MAX_DEPTH)
+        return bad(r, "objects in objects that are too deep");
     if (!take(r, '{'))
         return bad(r, "expected '{'");
     if (take(r, '}'))
@@ -255,25 +273,30 @@ static bnf_status read_fields(reader *r)
         bnf_json_field field = {0};
         if (!take(r, '"'))
             return bad(r, "expected a name in quotes");
-        BNF_TRY(read_string(r, &field.name));
+        BNF_TRY(read_name(r, prefix, &field.name));
         if (bnf_json_object_find(r->object, field.name) != NULL)
             return bad(r, "the same name twice in an object");
         if (!take(r, ':'))
             return bad(r, "expected ':'");
+        skip_space(r);
+        if (r->nested && r->at < r->end && *r->at == '{') {
+            BNF_TRY(read_fields(r, field.name, depth + 1));
+            continue;
+        }
         BNF_TRY(read_value(r, &field));
         BNF_TRY(add_field(r->object, field));
     } while (take(r, ','));
     return take(r, '}') ? BNF_OK : bad(r, "expected ',' or '}'");
 }
 
-bnf_status bnf_json_object_parse(const char *text, size_t size, bnf_json_object **object)
+static bnf_status parse(const char *text, size_t size, bool nested, bnf_json_object **object)
 {
-    reader r = {.start = text, .at = text, .end = text + size};
+    reader r = {.start = text, .at = text, .end = text + size, .nested = nested};
     *object = NULL;
     BNF_TRY(bnf_calloc(1, sizeof *r.object, "a JSON object", &r.object));
     bnf_status s = bnf_arena_create(2048, "a JSON object", &r.object->arena);
     if (s == BNF_OK)
-        s = read_fields(&r);
+        s = read_fields(&r, NULL, 1);
     skip_space(&r);
     if (s == BNF_OK && r.at != r.end)
         s = bad(&r, "something behind the object");
@@ -282,6 +305,16 @@ bnf_status bnf_json_object_parse(const char *text, size_t size, bnf_json_object 
     else
         bnf_json_object_destroy(r.object);
     return s;
+}
+
+bnf_status bnf_json_object_parse(const char *text, size_t size, bnf_json_object **object)
+{
+    return parse(text, size, false, object);
+}
+
+bnf_status bnf_json_tree_parse(const char *text, size_t size, bnf_json_object **object)
+{
+    return parse(text, size, true, object);
 }
 
 int64_t bnf_json_object_count(const bnf_json_object *object)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 480, HEIGHT = 300, LEFT = 56, RIGHT = 16, TOP = 30, BOTTOM = 46, MARK_ROW = 18 };
+enum { WIDTH = 480, HEIGHT = 300, LEFT = 56, RIGHT = 16, TOP = 30, BOTTOM = 46, MARK_ROW = 18, MARK_ROWS = 3 };
 enum { DENSE_POINTS = 800, PIECES = 400, HOVER_POINTS = 40, TABLE_POINTS = 25 };
 enum { WANTED_X = 6, WANTED_Y = 5, NUMBER_BYTES = 32 };
 enum { LABEL_LIMIT = 50, MARK_LIMIT = 18 }; /* characters */
@@ -183,24 +183,26 @@ static double mark_half_width(const bnf_html_mark *mark)
     return 4.5 * fitting(mark->label, MARK_LIMIT, &bytes) + 3.0;
 }
 
-/* Which row of labels (0 is the lower) mark i is in: the second if it would touch its left neighbour in the first. */
+/* Which row of labels (0 is the lowest) mark i is in: the first in which it does not touch its left neighbour. */
 static int mark_row(const canvas *c, int i)
 {
     int row = 0;
-    double end = -INFINITY; /* right end of the last label in row 0 */
+    double end[MARK_ROWS]; /* right end of the last label of each row */
+    for (int r = 0; r < MARK_ROWS; r++)
+        end[r] = -INFINITY;
     for (int k = 0; k <= i; k++) {
         const bnf_html_mark *mark = &c->chart->marks[k];
         if (!mark_visible(c, mark))
             continue;
         const double x = place(&c->x, mark->x), half = mark_half_width(mark);
-        row = x - half < end ? 1 : 0;
-        if (row == 0)
-            end = x + half;
+        for (row = 0; row < MARK_ROWS - 1 && x - half < end[row];)
+            row++;
+        end[row] = x + half;
     }
     return row;
 }
 
-/* 0, 1 or 2 rows of labels over the plot. */
+/* Rows of labels over the plot. */
 static int mark_rows(const canvas *c)
 {
     int rows = 0;

@@ -89,6 +89,33 @@ static void test_read(void **unused)
     assert_int_equal(bnf_mem_live_blocks(), blocks);
 }
 
+static void test_read_tree(void **unused)
+{
+    (void)unused;
+    bnf_json_object *o;
+    const char text[] =
+        "{\"a\": 1, \"m\": { \"x\" : {\"mean\": 2.5, \"list\":[1,2]}, \"e\":{}, \"y\": \"t\"}, \"b\": true}";
+    assert_int_equal(bnf_json_object_parse(text, strlen(text), &o), BNF_ERR_FORMAT);
+    assert_int_equal(bnf_json_tree_parse(text, strlen(text), &o), BNF_OK);
+    assert_int_equal(bnf_json_object_count(o), 5);
+    assert_true(bnf_json_object_find(o, "a")->number == 1);
+    assert_true(bnf_json_object_find(o, "m.x.mean")->number == 2.5);
+    assert_int_equal(bnf_json_object_find(o, "m.x.list")->count, 2);
+    assert_string_equal(bnf_json_object_find(o, "m.y")->string, "t");
+    assert_true(bnf_json_object_find(o, "b")->boolean);
+    assert_null(bnf_json_object_find(o, "mean"));
+    bnf_json_object_destroy(o);
+    const char *const bad[] = {"{\"m\":{\"x\":1,\"x\":2}}", "{\"m\":{\"x\":1}", "{\"m\":{\"x\":1}}}", "{\"m\":[{}]}",
+                               "{\"m\":{1}}"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(bnf_json_tree_parse(bad[i], strlen(bad[i]), &o), BNF_ERR_FORMAT);
+    bnf_buf deep = {0};
+    for (int i = 0; i < 1000; i++)
+        bnf_buf_puts(&deep, "{\"a\":");
+    assert_int_equal(bnf_json_tree_parse(bnf_buf_text(&deep), deep.size, &o), BNF_ERR_FORMAT);
+    bnf_buf_release(&deep);
+}
+
 static void test_read_is_strict(void **unused)
 {
     (void)unused;
@@ -190,13 +217,10 @@ static void test_no_memory(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write_line),
-        cmocka_unit_test(test_write_indented),
-        cmocka_unit_test(test_read),
-        cmocka_unit_test(test_read_is_strict),
-        cmocka_unit_test(test_every_front_is_refused),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_write_line),     cmocka_unit_test(test_write_indented),
+        cmocka_unit_test(test_read),           cmocka_unit_test(test_read_tree),
+        cmocka_unit_test(test_read_is_strict), cmocka_unit_test(test_every_front_is_refused),
+        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

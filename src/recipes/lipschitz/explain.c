@@ -69,9 +69,10 @@ static bnf_status strip(bnf_lipschitz_maps *maps, int64_t i, bnf_lipschitz_expla
     bnf_lipschitz_facts *f = &out->facts[i];
     f->lead = out->lead[i];
     f->slope = length(size, g);
+    double unit = !out->scaled ? f->lead : f->slope > 0 ? f->lead / (f->slope * f->slope) : 0;
     for (int64_t t = 0; t < n; t++)
         for (int64_t k = 0; k < size; k++)
-            at[t * size + k] = (float)(x[k] - out->t.value[t] * f->lead * g[k]);
+            at[t * size + k] = (float)(x[k] - out->t.value[t] * unit * g[k]);
     BNF_TRY(bnf_lipschitz_maps_scores(maps, at, n, out->logits));
     for (int64_t t = 0; t < n; t++) {
         f->lead_at[t] = bnf_lipschitz_lead(out->logits + t * outputs, outputs, f->explained);

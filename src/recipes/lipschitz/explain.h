@@ -5,6 +5,8 @@
  * of the class. Two kinds of counterfactuals:
  *   strip   x - t f(x) grad f(x) for several t, as the paper has it for two classes; pixels are not kept in [0,1]. To
  *           first order the lead is 0 at t = 1 / |grad f|^2, so at 1 where the gradient has length 1.
+ *           With `scaled`, x - t f(x) grad f(x) / |grad f(x)|^2: to first order the lead is 0 at t = 1, whatever the
+ *           gradient's length, which for unconstrained networks is far from 1.
  *   turned  the picture follows the lead's gradient downwards, step by step, until its class turns; pixels of u8 images
  *           stay in [0,1]. Where |grad f| is 1 everywhere, the path is that straight line. */
 #ifndef BNF_RECIPES_LIPSCHITZ_EXPLAIN_H
@@ -29,6 +31,7 @@ typedef struct bnf_lipschitz_explained {
     int64_t room, n;
     const bnf_lipschitz_net *net; /* borrowed */
     bnf_lipschitz_reals t;
+    bool scaled;                       /* to be set before bnf_lipschitz_explain */
     bnf_lipschitz_facts *facts;        /* [room] */
     float *pixels;                     /* [room, h, w, c] */
     float *map[BNF_LIPSCHITZ_METHODS]; /* [room, h, w], NULL: not asked for */

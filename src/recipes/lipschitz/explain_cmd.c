@@ -44,6 +44,7 @@ static bnf_status parse(bnf_lipschitz_explain_settings *s, const bnf_explain_req
         {"baseline", BNF_LIPSCHITZ_REAL, "0", "integrated: value of the pixels where the path begins", -1e30,
          &s->maps.baseline},
         {"t", BNF_LIPSCHITZ_REALS, "0,0.5,1,1.5,2,3,5,10", "counterfactuals x - t f(x) grad f(x)", 0, &s->t},
+        {"scaled", BNF_LIPSCHITZ_INT, "0", "1: counterfactuals x - t f(x) grad f(x) / |grad f(x)|^2", 0, &s->scaled},
     };
     enum { OWN = sizeof table / sizeof table[0] };
     bnf_lipschitz_option all[OWN + BNF_LIPSCHITZ_METRICS_OPTIONS];
@@ -76,6 +77,7 @@ static bnf_status reserve(explaining *e)
     BNF_TRY(bnf_calloc((size_t)e->set.samples, sizeof *e->all, "samples to explain", &e->all));
     BNF_TRY(bnf_calloc((size_t)e->round, sizeof *e->samples, "samples to explain", &e->samples));
     BNF_TRY(bnf_lipschitz_explained_create(&e->net, e->set.method, &e->set.t, e->round, &e->now));
+    e->now.scaled = e->set.scaled != 0;
     return bnf_lipschitz_maps_create(e->run, &e->net, &e->set.maps, e->round, &e->maps);
 }
 
@@ -178,9 +180,10 @@ static void print_head(const explaining *e, bnf_buf *t)
             bnf_buf_printf(t, " %s", bnf_lipschitz_method_names[m]);
     bnf_buf_printf(t,
                    "\nf: lead of the explained class, its logit minus the largest other one%s\n"
-                   "t: lead of that class at x - t f(x) grad f(x), and the class there (its number)\n"
+                   "t: lead of that class at x - t f(x) grad f(x)%s, and the class there (its number)\n"
                    "turned: class and distance where the picture, following -grad f within its range, turns first\n\n",
-                   e->net.outputs == 1 ? " (one output: the logit times the sign of the class)" : "");
+                   e->net.outputs == 1 ? " (one output: the logit times the sign of the class)" : "",
+                   e->set.scaled ? " / |grad f(x)|^2" : "");
     bnf_buf_printf(t, "%6s  %-*s  %-*s %8s %8s", "sample", NAME, "label", NAME, "explained", "f", "|grad f|");
     for (int i = 0; i < e->set.t.count; i++)
         bnf_buf_printf(t, "  t=%-8s", e->set.t.text[i]);

@@ -15,6 +15,7 @@ typedef struct bnf_lipschitz_explain_settings {
     int64_t of_label; /* 1: the label's logit is explained, 0: the predicted class's */
     bnf_lipschitz_maps_settings maps;
     bnf_lipschitz_reals t; /* of counterfactuals */
+    int64_t scaled;        /* 1: of gradients scaled as explain.h says */
     bool method[BNF_LIPSCHITZ_METHODS];
     bnf_lipschitz_metrics_options metrics;
     bool help;

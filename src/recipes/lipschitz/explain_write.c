@@ -102,6 +102,7 @@ static bnf_status describe(bnf_lipschitz_explain_file *f)
     BNF_TRY(bnf_h5_attr_set_str(f->h5, "/", "data_checksum", info->checksum));
     BNF_TRY(bnf_h5_attr_set_strs(f->h5, "/", "classes", info->classes, info->class_names));
     BNF_TRY(bnf_h5_attr_set_int(f->h5, "/", "of_label", f->set->of_label != 0));
+    BNF_TRY(bnf_h5_attr_set_int(f->h5, "/", "scaled", f->set->scaled != 0));
     BNF_TRY(bnf_h5_attr_set_reals(f->h5, "/", "t", f->set->t.count, f->set->t.value));
     return describe_maps(f);
 }

@@ -8,6 +8,7 @@
 #include "recipes/lipschitz/certify.h"
 #include "recipes/lipschitz/report_explain.h"
 #include "recipes/lipschitz/transport_plot.h"
+#include "recipes/lipschitz/report_metrics.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -294,6 +295,8 @@ bnf_status bnf_lipschitz_report(bnf_run *run, bnf_html *html)
             s = attack(run, html);
         if (s == BNF_OK && c.net.in.h * c.net.in.w > 1) /* one pixel is no picture */
             s = bnf_lipschitz_report_explanations(run, &c, html);
+        if (s == BNF_OK)
+            s = bnf_lipschitz_report_metrics(run, html);
     }
     s = bnf_comm_agree(run->comm, s);
     if (s == BNF_OK)

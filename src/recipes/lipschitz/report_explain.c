@@ -25,7 +25,7 @@ typedef struct album {
     char label[MOST * CELLS][96];
     bnf_html_card card[MOST];
     const char *row[MOST][NETWORKS];
-    char row_text[MOST][NETWORKS][160], title[MOST][160], note[MOST][320];
+    char row_text[MOST][NETWORKS][160], title[MOST][160];
 } album;
 
 static bnf_status album_open(const bnf_lipschitz_net *net, int64_t columns, album **out)
@@ -56,7 +56,6 @@ static void album_card(album *a, bool wrong)
 {
     int64_t n = a->cards++;
     a->card[n] = (bnf_html_card){.title = a->title[n],
-                                 .note = a->note[n],
                                  .flagged = wrong,
                                  .images = a->image + a->cells,
                                  .columns = (int)a->columns,
@@ -147,6 +146,7 @@ static bnf_status view_open(bnf_run *run, const exhibition *x, view *v)
     BNF_TRY(bnf_lipschitz_methods_parse(NULL, &v->net, v->method));
     BNF_TRY(bnf_lipschitz_reals_parse("t", STRIP, 0, &t));
     BNF_TRY(bnf_lipschitz_explained_create(&v->net, v->method, &t, x->n, &v->e));
+    v->e.scaled = !v->constrained;
     BNF_TRY(bnf_lipschitz_maps_create(run, &v->net, &set, (int64_t)4 * run->threads, &v->maps));
     return bnf_lipschitz_explain(run, x->c->split, v->maps, x->samples, x->n, false, &v->e);
 }
@@ -160,29 +160,31 @@ static void view_close(view *v)
 
 static const char *network_name(const exhibition *x, int v)
 {
-    if (x->networks == 1)
-        return NULL;
-    if (x->view[0].constrained != x->view[1].constrained)
+    if (x->networks == 1 || x->view[0].constrained != x->view[1].constrained)
         return x->view[v].constrained ? "1-Lipschitz network" : "Unconstrained network";
-    return v ? "Twin" : "This network";
+    return v ? "Second network" : "This network";
 }
 
-/* Title, and titles of rows that say what each network thinks. */
-static void title(const exhibition *x, int64_t i, album *a)
+/* Title, and titles of rows: what each network says, with `numbers` how clearly. */
+static void title(const exhibition *x, int64_t i, bool numbers, album *a)
 {
     int64_t n = a->cards - 1;
     const bnf_lipschitz_facts *f = &x->view[0].e.facts[i];
+    char more[112] = "", certificate[48];
     if (f->predicted == f->label)
         snprintf(a->title[n], sizeof a->title[n], "%s", x->names[f->label]);
     else
         snprintf(a->title[n], sizeof a->title[n], "%s, taken for %s", x->names[f->label], x->names[f->predicted]);
+    snprintf(certificate, sizeof certificate, ", certificate %.2g", x->c->samples[f->sample].radius);
     for (int v = 0; v < x->networks; v++) {
         f = &x->view[v].e.facts[i];
-        if (x->networks > 1)
-            snprintf(a->row_text[n][v], sizeof a->row_text[n][v], "%s: %s", network_name(x, v), x->names[f->predicted]);
+        if (numbers)
+            snprintf(more, sizeof more, "; lead f = %.3g, |grad f| = %.3g%s", f->lead, f->slope, v ? "" : certificate);
+        snprintf(a->row_text[n][v], sizeof a->row_text[n][v], "%s: %s%s", network_name(x, v), x->names[f->predicted],
+                 more);
         a->row[n][v] = a->row_text[n][v];
     }
-    if (x->networks == 1)
+    if (x->networks == 1 && !numbers)
         a->card[n].row_titles = NULL;
 }
 
@@ -191,6 +193,15 @@ static void title(const exhibition *x, int64_t i, album *a)
 static const char *const method_labels[] = {"saliency", "SmoothGrad", "integrated gradients", "gradient \u00d7 input",
                                             "Grad-CAM"};
 
+/* Columns stand under each other, so all networks must have the map. */
+static bool shown(const exhibition *x, int method)
+{
+    bool all = true;
+    for (int v = 0; v < x->networks; v++)
+        all = all && x->view[v].e.map[method];
+    return all;
+}
+
 static bnf_status maps_row(const exhibition *x, int v, int64_t i, album *a)
 {
     const bnf_lipschitz_explained *e = &x->view[v].e;
@@ -198,14 +209,10 @@ static bnf_status maps_row(const exhibition *x, int v, int64_t i, album *a)
     put_photo(a, e->pixels + i * size);
     snprintf(album_label(a), sizeof a->label[0], "picture");
     for (int m = 0; m < BNF_LIPSCHITZ_METHODS; m++) {
-        bool both = true; /* columns stand under each other */
-        for (int w = 0; w < x->networks; w++)
-            both = both && x->view[w].e.map[m];
-        if (!both)
+        bool has_sign = bnf_lipschitz_method_signed((bnf_lipschitz_method)m);
+        if (!shown(x, m))
             continue;
-        BNF_TRY(put_map(
-            a, bnf_lipschitz_method_signed((bnf_lipschitz_method)m) ? BNF_COLORMAP_SIGNED : BNF_COLORMAP_MAGNITUDE,
-            e->map[m] + i * area));
+        BNF_TRY(put_map(a, has_sign ? BNF_COLORMAP_SIGNED : BNF_COLORMAP_MAGNITUDE, e->map[m] + i * area));
         snprintf(album_label(a), sizeof a->label[0], "%s", method_labels[m]);
     }
     for (int64_t k = 0; k < area; k++) {
@@ -219,27 +226,56 @@ static bnf_status maps_row(const exhibition *x, int v, int64_t i, album *a)
 }
 
 static const char maps_explained[] =
-    "Which pixels does the answer rest on? Each map below answers for one picture and the winning class, in its own "
-    "way. Saliency: how strongly the class's output reacts to a small change of each pixel (the size of its "
-    "derivative, "
-    "the largest over colour channels). SmoothGrad: the same for the average derivative over 50 noisy copies of the "
-    "picture (standard deviation 0.2); where saliency is reliable, the two look alike. Integrated gradients: the "
-    "derivative averaged on the way from a black picture to this one, times the pixel; the map adds up to what the "
-    "picture adds to the output. Gradient \u00d7 input: the derivative times the pixel.";
-
-static const char gradcam_explained[] =
-    "Grad-CAM: where the channels of the last convolution that speak for the class are active, enlarged from that "
-    "layer's coarser grid.";
-
-static const char change_explained[] =
-    "Change that turns it: what had to be made lighter or darker until the network gave another class, following the "
-    "gradient of its lead step by step (see Counterfactuals). Every map has a scale of its own, from zero to its "
-    "largest "
-    "values, so shapes can be compared, brightness cannot.";
+    "Which pixels does the answer rest on? Each map below says it in its own way, for one picture and the output of "
+    "the "
+    "winning class. Every map has a scale of its own, from zero to its largest values: shapes can be compared, "
+    "brightness cannot. A map of the dark kind that is black all over is zero everywhere.";
 
 static const char compared[] =
     "The second row of each card shows the same maps for the network of %s. Good maps are smooth and follow the "
     "object; noise means that a map says little about what the network looks at.";
+
+static void methods_table(const exhibition *x, bnf_html *html)
+{
+    static const bnf_html_column columns[] = {{"Map", false}, {"What it shows", false}, {"Colours", false}};
+    static const char *const text[] = {
+        "How strongly the output reacts to a small change of the pixel: the size of its derivative (of the largest "
+        "over "
+        "colour channels).",
+        "The same of the derivative averaged over 50 noisy copies of the picture (standard deviation 0.2). Where "
+        "saliency "
+        "can be trusted, the two look alike.",
+        "The derivative averaged on the way from a black picture to this one, times the pixel. The map adds up to what "
+        "the picture adds to the output.",
+        "The derivative times the pixel.",
+        "Where those channels of the last convolution are active that speak for the class; enlarged from that layer's "
+        "coarser grid.",
+        "What had to be made lighter or darker until the network gave another class (see Counterfactuals)."};
+    const char *cells[3 * (BNF_LIPSCHITZ_METHODS + 1)];
+    int64_t n = 0;
+    for (int m = 0; m <= BNF_LIPSCHITZ_METHODS; m++) {
+        bool change = m == BNF_LIPSCHITZ_METHODS;
+        if (!change && !shown(x, m))
+            continue;
+        cells[n++] = change ? "change that turns it" : method_labels[m];
+        cells[n++] = text[m];
+        if (change)
+            cells[n++] = "blue: darker, red: lighter";
+        else if (bnf_lipschitz_method_signed((bnf_lipschitz_method)m))
+            cells[n++] = "red: for the class, blue: against it";
+        else
+            cells[n++] = "black: none, yellow: strong";
+    }
+    bnf_html_table(html, "The maps", columns, 3, cells, n / 3);
+}
+
+static void maps_text(const exhibition *x, bnf_html *html)
+{
+    bnf_html_text(html, "%s", maps_explained);
+    methods_table(x, html);
+    if (x->networks > 1)
+        bnf_html_text(html, compared, x->view[1].run->folder);
+}
 
 static bnf_status maps_section(const exhibition *x, bnf_html *html)
 {
@@ -247,29 +283,23 @@ static bnf_status maps_section(const exhibition *x, bnf_html *html)
     bnf_status s = BNF_OK;
     int64_t columns = 2;
     for (int m = 0; m < BNF_LIPSCHITZ_METHODS; m++)
-        columns += x->view[0].e.map[m] && x->view[x->networks - 1].e.map[m];
+        columns += shown(x, m);
     BNF_TRY(album_open(&x->view[0].net, columns, &a));
     for (int64_t i = 0; i < x->n && s == BNF_OK; i++) {
         const bnf_lipschitz_facts *f = &x->view[0].e.facts[i];
         album_card(a, f->predicted != f->label);
-        title(x, i, a);
-        a->card[i].note = NULL;
+        title(x, i, false, a);
         for (int v = 0; v < x->networks && s == BNF_OK; v++)
             s = maps_row(x, v, i, a);
     }
     if (s == BNF_OK) {
         bnf_html_section(html, "Explanations");
-        bnf_html_text(html, "%s%s%s", maps_explained, x->view[0].method[BNF_LIPSCHITZ_GRADCAM] ? " " : "",
-                      x->view[0].method[BNF_LIPSCHITZ_GRADCAM] ? gradcam_explained : "");
-        bnf_html_text(html, "%s", change_explained);
-        if (x->networks > 1)
-            bnf_html_text(html, compared, x->view[1].run->folder);
-        bnf_html_scale(html, BNF_COLORMAP_MAGNITUDE, "saliency, SmoothGrad, Grad-CAM: no influence", "large influence");
-        bnf_html_scale(html, BNF_COLORMAP_SIGNED, "the others: against the class (change: darker)",
-                       "for the class (change: lighter)");
+        maps_text(x, html);
         bnf_html_images(html,
                         "The first picture of each class that is classified rightly, and the first two that are not.",
                         a->card, a->cards);
+        bnf_html_scale(html, BNF_COLORMAP_MAGNITUDE, "saliency, SmoothGrad, Grad-CAM: no influence", "large influence");
+        bnf_html_scale(html, BNF_COLORMAP_SIGNED, "the others: against the class (darker)", "for the class (lighter)");
     }
     album_close(a);
     return s;
@@ -284,53 +314,70 @@ static void strip_row(const exhibition *x, int v, int64_t i, album *a)
     int64_t size = bnf_lipschitz_size(&e->net->in);
     for (int64_t t = 0; t < e->t.count; t++) {
         put_photo(a, e->strip + (i * e->t.count + t) * size);
-        snprintf(album_label(a), sizeof a->label[0], "t = %s: %s, %+.2f", e->t.text[t], x->names[f->class_at[t]],
-                 f->lead_at[t]);
+        snprintf(album_label(a), sizeof a->label[0], "t = %s\n%s%s\nlead %.2f", e->t.text[t],
+                 f->class_at[t] != f->predicted ? "\u2192 " : "", x->names[f->class_at[t]], f->lead_at[t]);
     }
     put_photo(a, e->turned + i * size);
     if (f->turned != f->predicted)
-        snprintf(album_label(a), sizeof a->label[0], "followed: %s, at distance %.2g", x->names[f->turned],
+        snprintf(album_label(a), sizeof a->label[0], "followed\n\u2192 %s\ndistance %.2g", x->names[f->turned],
                  f->distance);
     else
-        snprintf(album_label(a), sizeof a->label[0], "followed in vain to distance %.2g", f->distance);
+        snprintf(album_label(a), sizeof a->label[0], "followed\n(in vain)\ndistance %.2g", f->distance);
 }
 
 static const char strip_explained[] =
-    "What would have to be different for another answer? With f the lead of the winning class over the next best (its "
-    "output minus the largest other one%s) and grad f its gradient, the pictures are x \u2212 t f(x) grad f(x): the "
-    "more "
-    "t, the further along the gradient, all in one straight step. Under each picture stands what the network says to "
-    "it, and the lead of the first class, which is below 0 once another class has won. In theory, where grad f has "
-    "length 1, t = 1 is the border between the two classes and t = 2 as far on the other side; a shorter gradient "
-    "needs a larger t, about 1 / |grad f|\u00b2.";
+    "What would have to be different for another answer? Let f be the lead of the winning class over the next best "
+    "(its "
+    "output minus the largest other one%s), and grad f its gradient with respect to the pixels. The pictures are x "
+    "\u2212 t f(x) grad f(x): the more t, the further down the lead's gradient, in one straight step. Under each "
+    "stands "
+    "what the network says to it and the lead that the first class still has; below 0 another class has won.";
 
-static const char strip_lengths[] =
-    "Of the pictures shown, the length of the gradient is %.3g on average%s%s. The values are as computed; those "
-    "below 0 or above 1 are shown as black or white.";
+static const char strip_theory[] =
+    "In theory, where grad f has length 1, t = 1 is on the border between two classes and t = 2 as far on the other "
+    "side. "
+    "Here the length is %.3g on average over the pictures shown (it is proven to be at most %.4g); the border is to be "
+    "expected near t = 1 / |grad f|\u00b2.%s";
+
+static const char strip_scaled[] =
+    " The second network's gradients are so long (%.3g on average) that such steps would leave the range of pictures "
+    "at "
+    "once: its steps are divided by |grad f|\u00b2, which puts the expected border at t = 1.";
+
+static const char strip_own_scaled[] =
+    "This network's gradients have a length of %.3g on average; as nothing holds it near 1, the steps are divided by "
+    "|grad f|\u00b2, which puts the expected border between two classes at t = 1.";
 
 static const char followed_explained[] =
-    "Followed: the same with many small steps, each along the gradient at the place reached, and with pixels kept "
-    "between 0 and 1, up to the first picture of another class. Its distance from the start can never be smaller than "
-    "the certificate. For a network trained by optimal transport, both should look like parts of the other class; for "
-    "an ordinary network they look like noise, or like nothing at all.";
+    "Followed: the same in many small steps, each along the gradient of the place reached, with pixels kept between 0 "
+    "and 1, up to the first picture of another class. Its distance from the start can never be smaller than the "
+    "certificate. Values below 0 or above 1 are shown as black or white. For a network trained by optimal transport "
+    "the "
+    "pictures should take on parts of the other class; for an ordinary network little can be seen, because changes too "
+    "small to notice turn it.";
 
-static void strip_texts(const exhibition *x, bnf_html *html)
+static double mean_slope(const view *v)
 {
-    double slope[NETWORKS] = {0};
-    char limit[80] = "", twin[160] = "";
+    double sum = 0;
+    for (int64_t i = 0; i < v->e.n; i++)
+        sum += v->e.facts[i].slope / (double)v->e.n;
+    return sum;
+}
+
+static void strip_text(const exhibition *x, bnf_html *html)
+{
+    char twin[320] = "";
     const bnf_lipschitz_bounds *b = &x->c->bounds;
-    double most = 0;
-    for (int64_t k = 0; k < b->outputs * b->outputs; k++)
-        most = fmax(most, b->outputs > 1 ? b->features * b->gap[k] : b->network);
-    for (int v = 0; v < x->networks; v++)
-        for (int64_t i = 0; i < x->n; i++)
-            slope[v] += x->view[v].e.facts[i].slope / (double)x->n;
-    if (x->view[0].constrained)
-        snprintf(limit, sizeof limit, " (proven: at most %.4g)", most);
-    if (x->networks > 1)
-        snprintf(twin, sizeof twin, "; for the network of the second row %.3g", slope[1]);
+    double most = b->outputs > 1 ? 0 : b->network;
+    for (int64_t k = 0; b->outputs > 1 && k < b->outputs * b->outputs; k++)
+        most = fmax(most, b->features * b->gap[k]);
+    if (x->networks > 1 && x->view[1].e.scaled)
+        snprintf(twin, sizeof twin, strip_scaled, mean_slope(&x->view[1]));
     bnf_html_text(html, strip_explained, b->outputs == 1 ? "; with one output, its size" : "");
-    bnf_html_text(html, strip_lengths, slope[0], limit, twin);
+    if (x->view[0].e.scaled)
+        bnf_html_text(html, strip_own_scaled, mean_slope(&x->view[0]));
+    else
+        bnf_html_text(html, strip_theory, mean_slope(&x->view[0]), most, twin);
     bnf_html_text(html, "%s", followed_explained);
 }
 
@@ -341,15 +388,13 @@ static bnf_status strip_section(const exhibition *x, bnf_html *html)
     for (int64_t i = 0; i < x->n; i++) {
         const bnf_lipschitz_facts *f = &x->view[0].e.facts[i];
         album_card(a, f->predicted != f->label);
-        title(x, i, a);
-        snprintf(a->note[i], sizeof a->note[i], "Lead f = %.3g, |grad f| = %.3g; certificate %.2g.", f->lead, f->slope,
-                 x->c->samples[f->sample].radius);
+        title(x, i, true, a);
         for (int v = 0; v < x->networks; v++)
             strip_row(x, v, i, a);
     }
     bnf_html_section(html, "Counterfactuals");
-    strip_texts(x, html);
-    bnf_html_images(html, "The same pictures as above; t = 0 is the picture itself.", a->card, a->cards);
+    strip_text(x, html);
+    bnf_html_images(html, "The pictures of the section above; t = 0 is the picture itself.", a->card, a->cards);
     album_close(a);
     return BNF_OK;
 }
