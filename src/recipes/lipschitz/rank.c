@@ -51,7 +51,7 @@ static double correlate(int64_t n, const bnf_rank_item *a, const bnf_rank_item *
         aa += x * x;
         bb += y * y;
     }
-    return aa > 0 && bb > 0 ? ab / sqrt(aa) / sqrt(bb) : 0;
+    return aa > 0 && bb > 0 ? fmin(fmax(ab / sqrt(aa * bb), -1), 1) : 0;
 }
 
 /* scratch[0,n) and [n,2n) hold the two sides. */
