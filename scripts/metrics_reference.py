@@ -207,4 +207,5 @@ def main():
     print(f"spearman with ties {rho(u, v):.15f}")
 
 
-main()
+if __name__ == "__main__":
+    main()
