@@ -15,8 +15,7 @@
 #include <string.h>
 
 #define MOST_ELEMENTS (INT64_C(1) << 25) /* of all shifts' products */
-#define MOST_FLOPS 2e10                  /* for the products, and again for the grid */
-#define FINE_FLOPS 3e9                   /* for a grid finer than is needed for 1 % */
+#define MOST_FLOPS 2e10                  /* for the products */
 #define CHUNK 16                         /* grid points at a time */
 #define COARSE 8                         /* at most so many points per axis are searched for the largest eigenvalue */
 #define PI 3.14159265358979323846
@@ -293,17 +292,19 @@ static bnf_status prove_points(phases *p, grid *g, double *bound)
 /* [out] square  bound "grid"; INFINITY if it would take too long. */
 static bnf_status by_grid(phases *p, double *square, int64_t n[2])
 {
-    static const int64_t fine[] = {64, 32, 16, 8, 4};
+    static const struct {
+        int64_t fine;
+        double flops; /* that it may take */
+    } choice[] = {{64, 3e9}, {32, 3e9}, {16, 2e10}, {8, 6e10}, {4, 6e10}};
     grid g = {0};
     double most = 0;
-    size_t k = 0;
+    bool chosen = false;
     *square = INFINITY;
-    for (; k < sizeof fine / sizeof *fine; k++) {
-        g = grid_of(p, fine[k]);
-        if (grid_flops(p, &g) <= (fine[k] > 16 ? FINE_FLOPS : MOST_FLOPS))
-            break;
+    for (size_t k = 0; k < sizeof choice / sizeof *choice && !chosen; k++) {
+        g = grid_of(p, choice[k].fine);
+        chosen = grid_flops(p, &g) <= choice[k].flops;
     }
-    if (k == sizeof fine / sizeof *fine)
+    if (!chosen)
         return BNF_OK;
     bnf_status s = bnf_alloc((size_t)(2 * CHUNK * p->t) * sizeof(double), "convolution's norm: angles", &g.cs);
     if (s == BNF_OK)

@@ -47,7 +47,7 @@ typedef struct bnf_la_conv_bound {
     int64_t grid[2];   /* GRID: points per axis */
 } bnf_la_conv_bound;
 
-/* The smaller of both bounds for w[out,in,kh,kw] f32. Work is limited to some 4e10 floating-point operations and 256
+/* The smaller of both bounds for w[out,in,kh,kw] f32. Work is limited to some 8e10 floating-point operations and 256
  * MiB by coarser grids, and beyond that nothing is computed. Errors: BNF_ERR_MEMORY; BNF_ERR_NUMERIC for NaN or
  * infinity. */
 bnf_status bnf_la_conv_norm_upper(const bnf_la_conv *conv, const float *w, bnf_la_conv_bound *bound);

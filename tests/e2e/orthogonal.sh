@@ -47,6 +47,12 @@ succeed "train from them" launch 2 1 train "$work/config.yaml" --overwrite --wei
 refuse "effective weights as start weights" "'conv1.weight' has the shape [6, 1, 3, 3], the network's raw weight is" -- \
     launch 2 1 train "$work/config.yaml" --overwrite --weights "$work/effective.npz"
 
+checks "certificate"
+succeed "certify" launch 2 1 certify "$run"
+grep -q '"by": "shifts"' "$run/certificate.json" || wrong "an orthogonal kernel is not seen to be one"
+awk '/"lipschitz_features"/ { exit !($2 + 0 > 0.99 && $2 + 0 < 1.001) }' "$run/certificate.json" || wrong "the constant of the features"
+succeed "attack" launch 1 2 attack "$run" --option samples=16 --option steps=5 --option restarts=1 --option factors= --option radii=1
+
 checks "what is said"
 succeed "plan" "$banff" plan "$work/config.yaml"
 for text in "orthogonal" "raw weight " "effective ones"; do
