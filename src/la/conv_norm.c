@@ -174,7 +174,7 @@ static grid grid_of(const phases *p, int64_t fine)
 static double grid_flops(const phases *p, const grid *g)
 {
     double m = (double)p->m;
-    return (double)g->points * (4.0 * (double)p->t * m * m + 8.0 / 3 * m * m * m + 50.0 * m * m + 2e4);
+    return (double)g->points * ((double)p->t * (4.0 * m * m + 100.0) + 8.0 / 3 * m * m * m + 50.0 * m * m + 2e4);
 }
 
 /* Number in the half -> angles' numerators. */
@@ -290,7 +290,7 @@ static bnf_status prove_points(phases *p, grid *g, double *bound)
 }
 
 /* [out] square  bound "grid"; INFINITY if it would take too long. */
-static bnf_status by_grid(phases *p, double *square, int64_t n[2])
+static bnf_status by_grid(phases *p, double share, double *square, int64_t n[2])
 {
     static const struct {
         int64_t fine;
@@ -302,7 +302,7 @@ static bnf_status by_grid(phases *p, double *square, int64_t n[2])
     *square = INFINITY;
     for (size_t k = 0; k < sizeof choice / sizeof *choice && !chosen; k++) {
         g = grid_of(p, choice[k].fine);
-        chosen = grid_flops(p, &g) <= choice[k].flops;
+        chosen = grid_flops(p, &g) <= share * choice[k].flops;
     }
     if (!chosen)
         return BNF_OK;
@@ -333,7 +333,7 @@ static void release(phases *p)
     bnf_free(p->vector);
 }
 
-static bnf_status bound_phases(phases *p, bnf_la_conv_bound *bound)
+static bnf_status bound_phases(phases *p, double share, bnf_la_conv_bound *bound)
 {
     size_t side = 2 * (size_t)p->m, square = side * side * sizeof(double);
     double by_copies, by_points;
@@ -347,26 +347,26 @@ static bnf_status bound_phases(phases *p, bnf_la_conv_bound *bound)
     p->error = bnf_la_up(bnf_la_up(2 * eps * p->a_fro2) + DBL_MIN);
     fill_products(p);
     BNF_TRY(by_shifts(p, &by_copies));
-    BNF_TRY(by_grid(p, &by_points, bound->grid));
+    BNF_TRY(by_grid(p, share, &by_points, bound->grid));
     bound->by = by_copies <= by_points ? BNF_LA_CONV_SHIFTS : BNF_LA_CONV_GRID;
     bound->norm = bnf_la_up(sqrt(fmin(by_copies, by_points)));
     return BNF_OK;
 }
 
-bnf_status bnf_la_conv_norm_upper(const bnf_la_conv *conv, const float *w, bnf_la_conv_bound *bound)
+bnf_status bnf_la_conv_norm_upper(const bnf_la_conv *conv, const float *w, double share, bnf_la_conv_bound *bound)
 {
     phases p;
     *bound = (bnf_la_conv_bound){.norm = INFINITY};
     if (!bnf_la_finite(BNF_F32, conv->out * conv->in * conv->kernel[0] * conv->kernel[1], w))
         return bnf_fail(BNF_ERR_NUMERIC, "convolution's norm: the kernel holds a NaN or infinity");
     describe(conv, &p);
-    if ((double)p.t * (double)p.m * (double)p.m > (double)MOST_ELEMENTS || product_flops(&p) > MOST_FLOPS)
+    if ((double)p.t * (double)p.m * (double)p.m > (double)MOST_ELEMENTS || product_flops(&p) > share * MOST_FLOPS)
         return BNF_OK;
     bnf_status s = fill_taps(conv, w, &p);
     if (s == BNF_OK && zero(p.m * p.n, p.a))
         *bound = (bnf_la_conv_bound){.norm = 0, .by = BNF_LA_CONV_SHIFTS};
     else if (s == BNF_OK)
-        s = bound_phases(&p, bound);
+        s = bound_phases(&p, share, bound);
     release(&p);
     return s;
 }

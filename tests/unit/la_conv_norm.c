@@ -101,7 +101,7 @@ static float *kernel(const bnf_la_conv *c, uint64_t seed)
 static double upper(const bnf_la_conv *c, const float *w)
 {
     bnf_la_conv_bound b;
-    if (bnf_la_conv_norm_upper(c, w, &b) != BNF_OK)
+    if (bnf_la_conv_norm_upper(c, w, 1, &b) != BNF_OK)
         fail_msg("%s", bnf_error_message());
     assert_true(isfinite(b.norm) && b.by != BNF_LA_CONV_NOTHING);
     return b.norm;
@@ -179,7 +179,7 @@ static void between_grid_points(void **state)
             w[1 * 6 + 0 * 3 + t] = (float)sin(phi * (t - 1));
         }
         bnf_la_conv_bound b;
-        assert_int_equal(bnf_la_conv_norm_upper(&c, w, &b), BNF_OK);
+        assert_int_equal(bnf_la_conv_norm_upper(&c, w, 1, &b), BNF_OK);
         assert_int_equal(b.by, BNF_LA_CONV_GRID);
         assert_int_equal(b.grid[0], 1);
         assert_true(b.norm >= 3 * (1 - 1e-7) && b.norm <= 3 * 1.002); /* taps are rounded to f32 */
@@ -206,7 +206,7 @@ static void orthogonal_kernels(void **state)
         bnf_la_conv_bound b;
         assert_int_equal(bnf_ortho_conv_create(g, BNF_F32, &ortho), BNF_OK);
         assert_int_equal(bnf_ortho_conv_forward(ortho, raw, w), BNF_OK);
-        assert_int_equal(bnf_la_conv_norm_upper(&c, w, &b), BNF_OK);
+        assert_int_equal(bnf_la_conv_norm_upper(&c, w, 1, &b), BNF_OK);
         if (!(b.norm >= 1 - 1e-6 && b.norm <= 1 + 3e-6))
             fail_msg("case %d: %.9g", (int)n, b.norm);
         assert_int_equal(b.by, BNF_LA_CONV_SHIFTS);
@@ -223,7 +223,7 @@ static void corners(void **state)
     float *w = random_array(BNF_F32, 36, 1);
     bnf_la_conv_bound b;
     w[7] = NAN;
-    assert_int_equal(bnf_la_conv_norm_upper(&c, w, &b), BNF_ERR_NUMERIC);
+    assert_int_equal(bnf_la_conv_norm_upper(&c, w, 1, &b), BNF_ERR_NUMERIC);
     bnf_error_clear();
     memset(w, 0, 36 * sizeof *w);
     assert_true(upper(&c, w) == 0);
@@ -235,7 +235,7 @@ static void corners(void **state)
     for (int64_t n = 1; n < 100; n++) { /* the n-th allocation fails */
         int64_t blocks = bnf_mem_live_blocks();
         bnf_mem_fail_at(n);
-        bnf_status s = bnf_la_conv_norm_upper(&c, w, &b);
+        bnf_status s = bnf_la_conv_norm_upper(&c, w, 1, &b);
         bnf_mem_fail_at(0);
         assert_int_equal(bnf_mem_live_blocks(), blocks);
         if (s == BNF_OK) {
@@ -245,10 +245,17 @@ static void corners(void **state)
         assert_int_equal(s, BNF_ERR_MEMORY);
         bnf_error_clear();
     }
+    for (int64_t i = 0; i < 36; i++) /* less work: a coarser grid and a larger bound, then none */
+        w[i] = (float)(i % 5) - 1.5f;
+    double fine = upper(&c, w);
+    assert_int_equal(bnf_la_conv_norm_upper(&c, w, 1e-4, &b), BNF_OK);
+    assert_true(b.by == BNF_LA_CONV_GRID && b.grid[0] < 64 && b.norm > fine && b.norm < 1.3 * fine);
+    assert_int_equal(bnf_la_conv_norm_upper(&c, w, 1e-12, &b), BNF_OK);
+    assert_true(isinf(b.norm));
     bnf_free(w);
     float *much = calloc((size_t)count(&huge), sizeof *much); /* never touched but for a look */
     assert_non_null(much);
-    assert_int_equal(bnf_la_conv_norm_upper(&huge, much, &b), BNF_OK);
+    assert_int_equal(bnf_la_conv_norm_upper(&huge, much, 1, &b), BNF_OK);
     assert_true(isinf(b.norm) && b.by == BNF_LA_CONV_NOTHING);
     free(much);
 }

@@ -95,8 +95,10 @@ static bnf_status bound_operator(const bnf_lipschitz_stage *s, const float *w, b
         bnf_la_conv_bound bound;
         double absolute;
         BNF_TRY(bnf_la_conv_abs_upper(&conv, w, &absolute));
-        BNF_TRY(bnf_la_conv_norm_upper(&conv, w, &bound));
         spread = fmax(spread, absolute);
+        if (absolute <= most.norm) /* which bounds the group's norm, too */
+            continue;
+        BNF_TRY(bnf_la_conv_norm_upper(&conv, w, 1.0 / (double)l->groups, &bound));
         most = bound.norm >= most.norm ? bound : most;
     }
     b->spread = fmin(b->spread, spread);
@@ -107,7 +109,7 @@ static bnf_status bound_operator(const bnf_lipschitz_stage *s, const float *w, b
     char how[64] = "shifted copies of the kernel";
     if (most.by == BNF_LA_CONV_GRID)
         snprintf(how, sizeof how, "%lld x %lld frequencies", (long long)most.grid[0], (long long)most.grid[1]);
-    snprintf(b->from, sizeof b->from, "operator by %s; as a matrix ||W|| = %.6f%s", how, b->matrix,
+    snprintf(b->from, sizeof b->from, "operator by %s; as a matrix ||W|| = %.6g%s", how, b->matrix,
              l->groups > 1 ? ", largest of the groups" : "");
     return BNF_OK;
 }

@@ -11,7 +11,7 @@ typedef struct bnf_lipschitz_stage_bound {
     double matrix;      /* convolutions and dense layers: bound of ||W||_2 (largest over groups); else NaN */
     double overlap;     /* convolutions: sqrt(n_h n_w), n = most patches that hold one pixel along an axis; else NaN */
     const char *by;     /* convolutions: BNF_LIPSCHITZ_BY_..., the smallest bound; else NULL */
-    char from[128];     /* how it was computed, in words */
+    char from[160];     /* how it was computed, in words */
     double before;      /* from pixels to the stage's input */
     double own, others; /* add: upper bounds of what its summands are multiplied by (net.h); else 0 */
     /* What rounding.h needs. */
