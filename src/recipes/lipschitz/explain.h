@@ -1,5 +1,5 @@
-/* recipes/lipschitz/explain.h - why a sample has its class: attribution maps, and counterfactuals: pictures of what
- * would make it another (spec 05).
+/* recipes/lipschitz/explain.h - why a sample has its class: attribution maps, and counterfactuals (spec 05), which are
+ * pictures of what would make it another.
  *
  * f is the lead of the explained class: its logit minus the largest other one; with one output the logit times the sign
  * of the class. Two kinds of counterfactuals:
