@@ -12,8 +12,8 @@
  *   /strip [n,t,h,w,c] f32                                  /strip_lead f64 [n,t], /strip_class i32 [n,t]
  *   /turned [n,h,w,c] f32                                   /turned_class i32 [n], /turned_distance f64 [n]
  *
- * Attributes of the root: weights, step, split, of_label, t, scaled, the data set's checksum, names of the classes; of a
- * map: its settings. The content does not depend on the number of ranks. */
+ * Attributes of the root: weights, step, split, of_label, t, scaled, the data set's checksum, names of the classes; of
+ * a map: its settings. The content does not depend on the number of ranks. */
 typedef struct bnf_lipschitz_explain_file bnf_lipschitz_explain_file;
 
 /* Collective. [out] file owned. Errors: BNF_ERR_IO. */
