@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Explanation metrics by the public library xplique on the network of metrics_reference.py, with the same masks and noise: prints
-both figures and their difference, and fails if they differ by more than 1e-4. Needs numpy, scipy, tensorflow, xplique.
+both figures and their difference, and fails if they differ by more than 1e-4. Needs numpy, scipy, tensorflow-cpu, tf_keras, xplique.
 The library draws one set of masks for all pictures of a batch and noise of its own, so pictures are passed one by one and its
 random numbers are replaced by ours. Its `l2` stability is the squared distance: the distance is handed to it.
 Usage: metrics_xplique.py"""
@@ -74,7 +74,7 @@ def main():
                                            for j in range(ref.NOISES)]).reshape(-1, ref.H, ref.W, ref.C)
             compare(f"{i} stability {name}", metric.evaluate(saliency), ours[k])
     print(f"largest difference {worst:.1e}")
-    return worst > 1e-4
+    return int(worst > 1e-4)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ typedef struct measuring {
     int64_t samples, lo, hi;     /* of all ranks; this rank's */
     bnf_lipschitz_human human;
     double *value; /* [samples, METHODS, METRICS]: this rank's in their places, in the end all */
-    int64_t asked; /* pictures that went through the network so far, and gradients that were taken */
+    int64_t asked; /* pictures that metrics had scored, explained or moved so far */
     float *pixels; /* [PIECE, size] */
     int32_t *labels, *classes;
     int64_t *numbers;
@@ -164,6 +164,7 @@ static bnf_status give_map(void *self, const float *pixels, const int32_t *class
                            float *map)
 {
     measuring *m = self;
+    m->asked += n;
     return bnf_lipschitz_maps_run(m->maps, m->method, pixels, classes, samples, n, map);
 }
 
@@ -171,6 +172,7 @@ static bnf_status give_smoothgrad(void *self, const float *pixels, const int32_t
                                   int64_t n, float *map)
 {
     measuring *m = self;
+    m->asked += n;
     return bnf_lipschitz_maps_run(m->maps, BNF_LIPSCHITZ_SMOOTHGRAD, pixels, classes, samples, n, map);
 }
 
@@ -178,6 +180,7 @@ static bnf_status give_lead(void *self, const float *pixels, const int32_t *clas
                             float *gradient)
 {
     measuring *m = self;
+    m->asked += n;
     return bnf_lipschitz_maps_lead(m->maps, pixels, classes, n, m->logits, lead, gradient);
 }
 
@@ -349,8 +352,8 @@ static void print_table(const measuring *m, double seconds, bnf_buf *t)
             else if (m->request->method[k])
                 bnf_buf_printf(t, " %19s", "-");
     }
-    bnf_buf_printf(t, "\n\n%lld changed pictures went through the network; all took %.1f s\n", (long long)m->asked,
-                   seconds);
+    bnf_buf_printf(t, "\n\n%lld changed pictures were scored, explained or attacked; all took %.1f s\n",
+                   (long long)m->asked, seconds);
 }
 
 /* ---- metrics.json ---- */
