@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # banff explain --metrics on a small trained network: the same bytes on 1, 2 and 3 ranks and with 2 threads, also with
-# fewer samples than ranks; figures within their ranges; human maps; what is wrong is refused by name on every rank.
+# fewer samples than ranks; figures within their ranges, with human maps; what is wrong is refused by name on every rank.
 # Usage: metrics.sh BUILD SOURCE
 # shellcheck source=tests/training.sh
 source "$2/tests/training.sh"
@@ -43,20 +43,27 @@ within() { # within METHOD METRIC LOW HIGH
         wrong "$2 of $1 is '$v', must be from $3 to $4"
 }
 
-checks "the same figures whatever the ranks and threads"
-succeed "1 rank" explain 1 1 --metrics all --option metric_samples=9
+{
+    printf '\x93NUMPY\x01\x00\x46\x00%-69s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 2, 1), }"
+    for _ in 1 2 3 4; do printf '\x00\x00\x00\x00\x00\x00\x80\x3f'; done
+} >"$work/human.npy"
+
+checks "the same figures whatever the ranks and threads, also with human maps of some samples"
+all=(--metrics all --option metric_samples=9 --option human="$work/human.npy")
+succeed "1 rank" explain 1 1 "${all[@]}"
 cp "$json" "$work/one.json"
 for way in "2 1" "3 1" "1 2"; do
     # shellcheck disable=SC2086
-    succeed "$way" explain $way --metrics all --option metric_samples=9
+    succeed "$way" explain $way "${all[@]}"
     cmp "$json" "$work/one.json" || wrong "metrics.json of $way (ranks, threads) differs"
 done
 
 checks "their ranges"
 grep -q 'mufidelity_uniform' "$work/out" || wrong "no table"
 [ "$(grep -c '"samples": 9' "$json")" = 31 ] || wrong "not every figure is of 9 samples"
+[ "$(value saliency alignment samples)" = 4 ] || wrong "alignment is not of the four samples that have a map"
 for method in saliency smoothgrad integrated; do
-    for metric in mufidelity_zero mufidelity_uniform smoothgrad; do within $method $metric -1 1; done
+    for metric in mufidelity_zero mufidelity_uniform smoothgrad alignment; do within $method $metric -1 1; done
     within $method stability_spearman 0 1
     within $method stability_l2 0.0001 10
     within $method complexity 0.2 1
@@ -64,28 +71,19 @@ for method in saliency smoothgrad integrated; do
     within $method robustness_sr 0.01 1.2 # at most 10 moves of 0.12
 done
 within smoothgrad smoothgrad 1 1
-grep -q alignment "$json" && wrong "alignment without human maps"
 
 checks "a subset, and more ranks than samples"
 succeed "two metrics" explain 3 1 --metrics deletion,complexity --option metric_samples=2 --option softmax=1 --option fill=mean
 [ "$(grep -c '"mean":' "$json")" = 6 ] || wrong "not two figures of three methods"
 within saliency deletion 0 1
-
-checks "human maps"
-{
-    printf '\x93NUMPY\x01\x00\x46\x00%-69s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 2, 1), }"
-    for _ in 1 2 3 4; do printf '\x00\x00\x00\x00\x00\x00\x80\x3f'; done
-} >"$work/human.npy"
-succeed "human maps" explain 2 1 --metrics alignment --option human="$work/human.npy" --option metric_samples=9
-[ "$(value saliency alignment samples)" = 4 ] || wrong "not the four samples that have a map"
-within saliency alignment -1 1
+grep -q alignment "$json" && wrong "alignment without human maps"
 
 checks "what is wrong is said"
 refuse "no such metric" "no metric 'fidelity'" "mufidelity_zero" -- explain 1 1 --metrics fidelity
 refuse "no maps" "human=FILE" -- explain 1 1 --metrics alignment
 refuse "no such fill" "fill=grey" -- explain 1 1 --metrics all --option fill=grey
 refuse "quality" "jpeg_quality=101" -- explain 1 1 --metrics all --option jpeg_quality=101
-every_rank "maps that are not there" 2 "nowhere.h5" -- explain "$run" --metrics all --option human="$work/nowhere.h5"
+refuse "maps that are not there" "nowhere.h5" -- explain 1 1 --metrics all --option human="$work/nowhere.h5"
 head -c 90 "$work/human.npy" >"$work/cut.npy"
 every_rank "maps that are cut off" 2 "cut.npy" -- explain "$run" --metrics all --option human="$work/cut.npy"
 finish
