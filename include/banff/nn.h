@@ -19,7 +19,8 @@ typedef struct bnf_scope {
     bnf_val weight; /* R [N]: 1 for samples, 0 for padding behind the end of an epoch; BNF_NONE: all count */
     bnf_val count;  /* batch-level [1]: samples in the global batch */
     bool training;
-    bool bf16; /* values inside networks are bf16; parameters, statistics, logits and losses stay R */
+    bool bf16;     /* values inside networks are bf16; parameters, statistics, logits and losses stay R */
+    uint64_t seed; /* of the run: for weights that their owner draws again rather than keeps */
 } bnf_scope;
 
 /* Where a network begins and where it ends: x as bf16 if the scope wants that, x as R again. */

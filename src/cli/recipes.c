@@ -2,8 +2,10 @@
 #include "cli/recipes.h"
 
 extern const bnf_recipe bnf_recipe_lipschitz;
+extern const bnf_recipe bnf_recipe_random_conv;
 
 const bnf_recipe *const bnf_recipes[] = {
     &bnf_recipe_lipschitz,
+    &bnf_recipe_random_conv,
     NULL,
 };

@@ -58,7 +58,8 @@ bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dat
                        .weight = model->weight,
                        .count = model->count,
                        .training = training,
-                       .bf16 = model->bf16};
+                       .bf16 = model->bf16,
+                       .seed = (uint64_t)job->seed};
     job->recipe->build(job->settings, &scope, model->x, model->labels, data->classes, &model->values);
     model->accuracy = bnf_nn_batch_mean(&scope, bnf_correct(b, class_scores(b, model->values.logits), model->labels));
     BNF_TRY(bnf_graph_status(model->graph));
