@@ -218,6 +218,18 @@ typedef struct bnf_synth_shapes_options {
 bnf_status bnf_synth_shapes(const bnf_comm *comm, const bnf_synth_shapes_options *options,
                             const bnf_import_output *output, bnf_import_summary *summary);
 
+/* Generated grey pictures of ten digits, about 7 pixels high, of random place, turn, slant, size and strength on a canvas
+ * of noise. What tells them apart may be anywhere, so that it takes spatial filters to find it. A pure function of the
+ * options. */
+typedef struct bnf_synth_glyphs_options {
+    int64_t count[BNF_SPLIT_COUNT]; /* train >= 1, test >= 0 */
+    int64_t height, width;          /* at least 8 */
+    double noise;                   /* standard deviation in grey levels, 0..64; glyphs are 73 to 110 above the rest */
+    uint64_t seed;
+} bnf_synth_glyphs_options;
+bnf_status bnf_synth_glyphs(const bnf_comm *comm, const bnf_synth_glyphs_options *options,
+                            const bnf_import_output *output, bnf_import_summary *summary);
+
 /* Two classes whose Wasserstein-1 distance is known: grey f32 images that are zero (class 0: every other sample), or
  * zero but for a centred square of ones or of minus ones (class 1, in turn). Half of class 1 has each sign, so the
  * cheapest plan moves every image by the norm of a square: W1 = side. */

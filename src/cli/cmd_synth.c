@@ -1,4 +1,4 @@
-/* banff synth shapes|wasserstein|koch: generated sets. */
+/* banff synth shapes|glyphs|wasserstein|koch: generated sets. */
 #include "cli/args.h"
 #include "cli/cmd.h"
 
@@ -79,6 +79,33 @@ static bnf_status synth_shapes(const bnf_comm *world, int argc, char **argv)
     return BNF_OK;
 }
 
+static bnf_status synth_glyphs(const bnf_comm *world, int argc, char **argv)
+{
+    struct common c = defaults;
+    bnf_synth_glyphs_options o = {.noise = 30.0};
+    bnf_import_summary summary;
+    const char *size = "16x16";
+    int64_t seed = 0;
+    const bnf_arg args[] = {
+        {"size", "HxW", "size of the images (default 16x16)", BNF_ARG_STR, &size},
+        {"noise", "S", "standard deviation of the noise in grey levels (default 30)", BNF_ARG_REAL, &o.noise},
+        {"seed", "S", "another seed, other images (default 0)", BNF_ARG_INT, &seed},
+        COMMON_ARGS(c),
+    };
+
+    BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, NULL));
+    if (c.help)
+        return show_help(world, "synth glyphs --out FILE [options]",
+                         "Generates ten classes of digits, about 7 pixels high, anywhere on a canvas of noise.", args,
+                         COUNT(args));
+    BNF_TRY(finish_common(&c, o.count));
+    BNF_TRY(bnf_args_size("size", size, &o.height, &o.width));
+    o.seed = (uint64_t)seed;
+    BNF_TRY(bnf_synth_glyphs(world, &o, &c.output, &summary));
+    print_summary(world, &c, &summary);
+    return BNF_OK;
+}
+
 static bnf_status synth_wasserstein(const bnf_comm *world, int argc, char **argv)
 {
     struct common c = defaults;
@@ -133,6 +160,7 @@ static bnf_status synth_koch(const bnf_comm *world, int argc, char **argv)
 /* A new generator: one function and one line here. */
 static const struct bnf_cmd generators[] = {
     {"shapes", "ten classes of shapes and gratings", synth_shapes},
+    {"glyphs", "ten digits anywhere on a canvas of noise", synth_glyphs},
     {"wasserstein", "two classes of images at a known Wasserstein-1 distance", synth_wasserstein},
     {"koch", "points of the plane on two Koch snowflakes", synth_koch},
 };
@@ -143,7 +171,7 @@ bnf_status bnf_cmd_synth(const bnf_comm *world, int argc, char **argv)
         if (strcmp(argv[1], generators[i].name) == 0)
             return generators[i].fn(world, argc - 1, argv + 1);
     if (argc < 2 || strcmp(argv[1], "--help") != 0)
-        return bnf_fail(BNF_ERR_CONFIG, "synth: '%s' is no generator; there are: shapes, wasserstein, koch",
+        return bnf_fail(BNF_ERR_CONFIG, "synth: '%s' is no generator; there are: shapes, glyphs, wasserstein, koch",
                         argc > 1 ? argv[1] : "");
     if (bnf_comm_rank(world) == 0) {
         printf("usage: banff synth KIND --out FILE [options]   (--help after KIND lists its options)\n\n"

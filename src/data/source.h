@@ -58,6 +58,7 @@ bnf_status bnf_source_cifar(const bnf_comm *comm, const bnf_import_cifar_options
 bnf_status bnf_source_folder(const bnf_comm *comm, const bnf_import_folder_options *options, bnf_source **source);
 bnf_status bnf_source_npz(const bnf_comm *comm, const bnf_import_npz_options *options, bnf_source **source);
 bnf_status bnf_source_shapes(const bnf_comm *comm, const bnf_synth_shapes_options *options, bnf_source **source);
+bnf_status bnf_source_glyphs(const bnf_comm *comm, const bnf_synth_glyphs_options *options, bnf_source **source);
 bnf_status bnf_source_wasserstein(const bnf_comm *comm, const bnf_synth_wasserstein_options *options,
                                   bnf_source **source);
 bnf_status bnf_source_koch(const bnf_comm *comm, const bnf_synth_koch_options *options, bnf_source **source);

@@ -4,11 +4,10 @@
 #include "base/philox.h"
 #include "comm/agree.h"
 #include "data/source.h"
+#include "data/synth_noise.h"
 
 #include <stdio.h>
 
-#define NOISE_BYTE_STD 147.80 /* standard deviation of the sum of four random bytes: sqrt(4 (256^2 - 1) / 12) */
-#define NOISE_BYTE_MEAN 510
 #define GEOMETRY_BLOCKS 16 /* random blocks of a sample that come before those of the noise */
 
 /* Whether the point (u, v), in units of the shape's radius about its centre, v downward, belongs to the shape. */
@@ -135,12 +134,6 @@ static double coverage(const struct scene *scene, inside_fn inside, int64_t y, i
     return hits * 0.25;
 }
 
-static double noise_of(uint32_t bits)
-{
-    return (double)((int)(bits & 255) + (int)(bits >> 8 & 255) + (int)(bits >> 16 & 255) + (int)(bits >> 24) -
-                    NOISE_BYTE_MEAN);
-}
-
 static void draw_image(const struct shape_source *s, bnf_split split, int64_t index, uint8_t *image)
 {
     struct scene scene = draw_scene(s, split, index);
@@ -155,8 +148,8 @@ static void draw_image(const struct shape_source *s, bnf_split split, int64_t in
                 if (pixel % 4 == 0)
                     bits = bnf_philox(s->key, bnf_philox_counter((uint32_t)split, (uint64_t)index,
                                                                  (uint32_t)(GEOMETRY_BLOCKS + pixel / 4)));
-                double v =
-                    scene.back[c] + part * (scene.front[c] - scene.back[c]) + s->noise * noise_of(bits.v[pixel % 4]);
+                double v = scene.back[c] + part * (scene.front[c] - scene.back[c]) +
+                           s->noise * bnf_synth_noise(bits.v[pixel % 4]);
                 *image++ = v <= 0.0 ? 0 : v >= 255.0 ? 255 : (uint8_t)(v + 0.5);
             }
         }
@@ -206,7 +199,7 @@ static bnf_status shapes_open(struct shape_source *s, const bnf_synth_shapes_opt
     s->base.w = o->width;
     s->base.c = o->channels;
     s->key = bnf_philox_key_make(o->seed, BNF_STREAM_SYNTH);
-    s->noise = o->noise / NOISE_BYTE_STD;
+    s->noise = o->noise / BNF_SYNTH_NOISE_STD;
     for (int64_t i = 0; i < SHAPE_COUNT; i++)
         names[i] = shapes[i].name;
     BNF_TRY(bnf_source_set_names(&s->base, SHAPE_COUNT, names));
