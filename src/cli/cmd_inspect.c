@@ -1,8 +1,9 @@
-/* banff inspect FILE: what a set of images, or a checkpoint, holds. */
+/* banff inspect FILE: what a set of images, or a checkpoint, holds, and what the filters of a run look like. */
 #include "base/mem.h"
 #include "ckpt/checkpoint.h"
 #include "cli/args.h"
 #include "cli/cmd.h"
+#include "cli/inspect_filters.h"
 #include "cli/inspect_reading.h"
 #include "comm/agree.h"
 #include "h5/dataset.h"
@@ -186,11 +187,13 @@ static bool is_checkpoint(const char *path)
 bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv)
 {
     bnf_arg_list files = {0};
-    bool verify = false, help = false;
+    bool verify = false, filters = false, help = false;
     double seconds = 0.5;
     const bnf_arg args[] = {
         {"verify", NULL, "read all images and compare their checksum with the stated one", BNF_ARG_FLAG, &verify},
         {"seconds", "S", "how long to try reading each split (default 0.5; 0: not at all)", BNF_ARG_REAL, &seconds},
+        {"filters", NULL, "FILE is a run folder or a checkpoint: entropy and variance of its spatial filters",
+         BNF_ARG_FLAG, &filters},
         {"help", NULL, "print this", BNF_ARG_FLAG, &help},
     };
 
@@ -198,10 +201,14 @@ bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv)
     if (help) {
         if (bnf_comm_rank(world) == 0)
             bnf_args_help(
-                stdout, "inspect FILE [--verify] [--seconds S]",
+                stdout, "inspect FILE [--verify] [--seconds S] [--filters]",
                 "Shows what a set of images holds (splits, shapes, storage, classes, statistics), how fast it can be\n"
                 "read shuffled and what would make that faster; or a checkpoint\n"
-                "(ckpt-*.h5: arrays and their checksums, which are verified).",
+                "(ckpt-*.h5: arrays and their checksums, which are verified). With --filters: the variance entropy of "
+                "the\n"
+                "spatial filters of a run, 1 being that of random 3 x 3 kernels, and RUN/filters.png with the variance "
+                "at\n"
+                "every position.",
                 args, COUNT(args));
         return BNF_OK;
     }
@@ -209,6 +216,8 @@ bnf_status bnf_cmd_inspect(const bnf_comm *world, int argc, char **argv)
         return bnf_fail(BNF_ERR_CONFIG, "inspect: give one file");
     if (!(seconds >= 0 && seconds <= 3600))
         return bnf_fail(BNF_ERR_CONFIG, "--seconds %g: it must be between 0 and 3600", seconds);
+    if (filters)
+        return bnf_comm_agree(world, bnf_comm_rank(world) == 0 ? bnf_inspect_filters(files.item[0]) : BNF_OK);
     if (is_checkpoint(files.item[0]))
         return bnf_comm_agree(world, bnf_comm_rank(world) == 0 ? inspect_checkpoint(files.item[0]) : BNF_OK);
     return inspect_file(world, files.item[0], verify, seconds);
