@@ -174,7 +174,8 @@ static int32_t large_input(const bnf_graph *g, const bnf_node *node)
         const bnf_value *v = &g->values[node->in[i].id];
         if (!v->leaf || bnf_desc_bytes(&v->desc) * 4 < bnf_desc_bytes(&g->values[node->out[0].id].desc))
             continue;
-        if (found >= 0 || v->kind != BNF_V_RESULT || (g->nodes[v->node].op->flags & (BNF_OP_CHEAP | BNF_OP_ALIAS)))
+        if (found >= 0 || v->kind != BNF_V_RESULT || v->node < 0 /* a stand-in, so of a cheap node */ ||
+            (g->nodes[v->node].op->flags & (BNF_OP_CHEAP | BNF_OP_ALIAS)))
             return -1;
         found = node->in[i].id;
     }
