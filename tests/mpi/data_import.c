@@ -56,7 +56,7 @@ static bnf_import_idx_options idx_files(void)
 static void assert_same_set(const char *a, const char *b, bnf_split split)
 {
     bnf_dataset *set[2];
-    static uint8_t images[2][N * H * W];
+    static _Alignas(16) uint8_t images[2][(N * H * W + 15) / 16 * 16]; /* or as many bytes of f32 */
     static int64_t index[N];
 
     assert_ok(bnf_dataset_open(a, split, &set[0]));
