@@ -218,9 +218,9 @@ typedef struct bnf_synth_shapes_options {
 bnf_status bnf_synth_shapes(const bnf_comm *comm, const bnf_synth_shapes_options *options,
                             const bnf_import_output *output, bnf_import_summary *summary);
 
-/* Generated grey pictures of ten digits, about 7 pixels high, of random place, turn, slant, size and strength on a canvas
- * of noise. What tells them apart may be anywhere, so that it takes spatial filters to find it. A pure function of the
- * options. */
+/* Generated grey pictures of ten digits, about 7 pixels high, of random place, turn, slant, size and strength on a
+ * canvas of noise. What tells them apart may be anywhere, so that it takes spatial filters to find it. A pure function
+ * of the options. */
 typedef struct bnf_synth_glyphs_options {
     int64_t count[BNF_SPLIT_COUNT]; /* train >= 1, test >= 0 */
     int64_t height, width;          /* at least 8 */

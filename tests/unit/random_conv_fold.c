@@ -3,6 +3,7 @@
 #include "graph_fixture.h"
 
 #include "base/mem.h"
+#include "recipes/random_conv/fgsm.h"
 #include "recipes/random_conv/fold.h"
 #include "recipes/random_conv/net.h"
 #include "recipes/random_conv/random_conv.h"
@@ -242,11 +243,32 @@ static void refusals(void **state)
     OK(bnf_recipe_random_conv.check(&(bnf_random_conv_settings){.model = {.depth = 20, .kernel = 3}}));
 }
 
+/* Two channels of scale 2 and -4: a step of 0.1 up or down in pixels, which end at 0 and 1. */
+static void fgsm_step(void **state)
+{
+    (void)state;
+    const double scale[2] = {2, -4}, shift[2] = {-1, 3};
+    const double pixel[6] = {0.5, 0.5, 0.95, 0.95, 0.05, 0.3};
+    const float gradient[6] = {3, 3, 1, -1e-9f, -2, 0};
+    const double clipped[6] = {0.6, 0.4, 1, 1, 0, 0.3}, free_to_go[6] = {0.6, 0.4, 1.05, 1.05, -0.05, 0.3};
+    float x[6], moved[6];
+    for (int i = 0; i < 6; i++)
+        x[i] = (float)(pixel[i] * scale[i % 2] + shift[i % 2]);
+    for (int clip = 0; clip < 2; clip++) {
+        bnf_random_conv_step(6, 2, scale, shift, 0.1, clip, x, gradient, moved);
+        for (int i = 0; i < 6; i++) {
+            double u = ((double)moved[i] - shift[i % 2]) / scale[i % 2];
+            assert_true(fabs(u - (clip ? clipped[i] : free_to_go[i])) < 1e-6);
+        }
+        assert_true(moved[5] == x[5]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folded_is_both),   cmocka_unit_test(identity), cmocka_unit_test(filters_start),
-        cmocka_unit_test(published_counts), cmocka_unit_test(refusals),
+        cmocka_unit_test(published_counts), cmocka_unit_test(refusals), cmocka_unit_test(fgsm_step),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     return failures || bnf_mem_live_blocks() != 0;

@@ -1,4 +1,5 @@
 /* recipes/random_conv/recipe.c - image classification with linear combinations of random convolutions, spec 07. */
+#include "recipes/random_conv/fgsm.h"
 #include "recipes/random_conv/net.h"
 #include "recipes/random_conv/random_conv.h"
 
@@ -76,4 +77,5 @@ const bnf_recipe bnf_recipe_random_conv = {
     .sections = sections,
     .check = check,
     .build = build,
+    .attack = bnf_random_conv_attack,
 };
