@@ -153,9 +153,9 @@ static bnf_status inside(campaign *c)
     for (int64_t i = 0; i < count; i++) {
         const bnf_lipschitz_sample *s = &c->cert.samples[c->sample[i]];
         const bnf_lipschitz_attacked *r = &c->result[i];
-        bool within = c->set.kind != LINE; /* all that was tried was inside */
-        c->inside_f32 += within ? isfinite(r->flip_f32) : r->flip_f32 <= radius_of(c, i);
-        c->inside_f64 += within ? isfinite(r->flip) : r->flip <= radius_of(c, i);
+        bool within = c->set.kind != LINE; /* all that was tried was inside, to within the rounding of f32 inputs */
+        c->inside_f32 += r->flip_f32 <= radius_of(c, i);
+        c->inside_f64 += r->flip <= radius_of(c, i);
         c->taken = fmax(c->taken, within ? (r->rival + s->margin) / s->margin : NAN);
         c->nearest = fmax(c->nearest, within ? r->farthest / radius_of(c, i) : NAN);
         if (c->broken < 0 && (r->flip <= radius_of(c, i) || r->flip_f32 <= c->unit * s->radius_f32))
