@@ -100,9 +100,11 @@ bnf_status bnf_cmd_certify(const bnf_comm *world, int argc, char **argv)
 
 bnf_status bnf_cmd_attack(const bnf_comm *world, int argc, char **argv)
 {
-    return recipe_command(world, argc, argv, "attack RUN [options]",
-                          "Projected gradient descent in L2 inside and outside every sample's certified radius.\n",
-                          true);
+    return recipe_command(
+        world, argc, argv, "attack RUN [options]",
+        "Attacks on the samples of a part, as the run's recipe has them: against certificates (lipschitz), in "
+        "L-infinity (random_conv).\n--option help lists the settings.\n",
+        true);
 }
 
 static const char explain_about[] =
