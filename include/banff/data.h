@@ -17,6 +17,13 @@
  *   /train/extents   [N,2]       i32  rows and columns
  *   /train/sums      [N]         i64  XXH3-64 of each file; optional
  *
+ * A sparse set holds of every image the cells that are not zero, as detector images have few. In place of images it has
+ *
+ *   /train           attribute   shape (H, W, C)
+ *   /train/offsets   [N+1]       i64  image i has the entries offsets[i] <= k < offsets[i+1]; the last is E
+ *   /train/cells     [E]         i32  (y W + x) C + c, ascending within an image
+ *   /train/values    [E]         u8 or f32, the type of the images
+ *
  * A file made elsewhere (h5py, say) needs only the two datasets: the attributes are optional to read. */
 #ifndef BANFF_DATA_H
 #define BANFF_DATA_H
@@ -29,7 +36,7 @@
 extern "C" {
 #endif
 
-#define BNF_DATA_FORMAT_VERSION 2 /* the newest: encoded sets; decoded ones still are of version 1 */
+#define BNF_DATA_FORMAT_VERSION 3 /* the newest: sparse sets; encoded ones are of version 2, decoded ones of 1 */
 #define BNF_DATA_MAX_CHANNELS 64
 
 /* The parts of a set. */
@@ -46,16 +53,18 @@ typedef struct bnf_dataset bnf_dataset;
 /* What a split holds. All pointers are borrowed from the dataset. */
 typedef struct bnf_dataset_info {
     const char *path;
-    const char *name;               /* "train" */
-    const char *source;             /* where it came from; "" if the file does not say */
-    const char *checksum;           /* 16 hex digits of the whole set; "" if the file does not say */
-    bnf_dtype dtype;                /* of the images: BNF_U8 or BNF_F32 */
-    bool encoded;                   /* stored as picture files */
-    int64_t count, h, w, c;         /* images[count, h, w, c] as read; h = w = 0: of various sizes, see set_size */
-    int64_t sample_bytes;           /* of one image as read */
-    int64_t stored_bytes;           /* of all images as stored, filters aside */
-    int64_t chunk_rows;             /* images in one chunk of the file; 1 if it is not chunked */
-    int64_t classes;                /* number of classes; without class names: the largest label + 1 */
+    const char *name;       /* "train" */
+    const char *source;     /* where it came from; "" if the file does not say */
+    const char *checksum;   /* 16 hex digits of the whole set; "" if the file does not say */
+    bnf_dtype dtype;        /* of the images: BNF_U8 or BNF_F32 */
+    bool encoded;           /* stored as picture files */
+    bool sparse;            /* stored as the cells that are not zero; read as all */
+    int64_t entries;        /* of a sparse set: cells that are stored */
+    int64_t count, h, w, c; /* images[count, h, w, c] as read; h = w = 0: of various sizes, see set_size */
+    int64_t sample_bytes;   /* of one image as read */
+    int64_t stored_bytes;   /* of all images as stored, filters aside */
+    int64_t chunk_rows;     /* images in one chunk of the file (on average, if sparse); 1 if it is not chunked */
+    int64_t classes;        /* number of classes; without class names: the largest label + 1 */
     const char *const *class_names; /* [classes] */
     bool has_stats;                 /* the file gives mean and std */
     const double *mean, *std;       /* [c], of the training images; u8 images in units of 255 */
@@ -136,6 +145,7 @@ typedef struct bnf_import_output {
     const char *path;
     int64_t chunk_bytes; /* aimed size of a chunk; 0: 64 KiB. A chunk holds whole images, one at the least */
     int deflate;         /* zlib level 0 (off) to 9 */
+    bool sparse;         /* store cells that are not zero, in chunks of whole cells; every sample is read twice */
 } bnf_import_output;
 
 typedef struct bnf_import_summary {

@@ -81,6 +81,34 @@ static void print_pictures(const bnf_dataset_info *info)
     printf(" each\n");
 }
 
+/* Collective, as print_split. */
+static bnf_status print_cells(const bnf_comm *world, bnf_h5_file *file, const bnf_dataset *ds, double seconds)
+{
+    const bnf_dataset_info *info = bnf_dataset_get_info(ds);
+    const double per_image = (double)info->entries / (double)info->count;
+    bnf_h5_dataset_info cells, values;
+    char name[32];
+
+    snprintf(name, sizeof name, "/%s/cells", info->name);
+    bnf_status status = describe_images(file, name, &cells);
+    snprintf(name, sizeof name, "/%s/values", info->name);
+    BNF_TRY(bnf_comm_agree(world, status == BNF_OK ? describe_images(file, name, &values) : status));
+    if (bnf_comm_rank(world) == 0) {
+        printf("/%s\n  images       %s[%lld,%lld,%lld,%lld], of which the cells that are not zero: %.1f of an image "
+               "(%.3f %%)\n",
+               info->name, bnf_dtype_name(info->dtype), (long long)info->count, (long long)info->h, (long long)info->w,
+               (long long)info->c, per_image, 100 * per_image / (double)(info->h * info->w * info->c));
+        printf("  stored       ");
+        if (cells.chunked)
+            printf("chunks of %lld cells, deflate %d, ", (long long)cells.chunk[0], cells.deflate);
+        bnf_print_bytes((double)(cells.stored_bytes + values.stored_bytes));
+        printf(" in all; with all cells ");
+        bnf_print_bytes((double)(info->count * info->sample_bytes));
+        printf("\n");
+    }
+    return bnf_inspect_cells(world, ds, seconds);
+}
+
 /* Collective: reading is measured on all ranks; rank 0 prints. */
 static bnf_status print_split(const bnf_comm *world, bnf_h5_file *file, const bnf_dataset *ds, double seconds)
 {
@@ -93,6 +121,10 @@ static bnf_status print_split(const bnf_comm *world, bnf_h5_file *file, const bn
         if (root)
             print_pictures(info);
         BNF_TRY(bnf_inspect_pictures(world, ds, seconds));
+        return bnf_comm_agree(world, root ? print_classes(ds) : BNF_OK);
+    }
+    if (info->sparse) {
+        BNF_TRY(print_cells(world, file, ds, seconds));
         return bnf_comm_agree(world, root ? print_classes(ds) : BNF_OK);
     }
     snprintf(name, sizeof name, "/%s/images", info->name);

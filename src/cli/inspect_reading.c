@@ -157,3 +157,23 @@ bnf_status bnf_inspect_pictures(const bnf_comm *world, const bnf_dataset *ds, do
         printf("  warning      no checksum is stated, so damage may go unseen\n");
     return BNF_OK;
 }
+
+bnf_status bnf_inspect_cells(const bnf_comm *world, const bnf_dataset *ds, double seconds)
+{
+    const bnf_dataset_info *info = bnf_dataset_get_info(ds);
+    double speed = 0;
+    bnf_read_probe probe = {0};
+
+    if (seconds > 0)
+        BNF_TRY(measure(world, info, seconds, &speed, &probe));
+    if (bnf_comm_rank(world) != 0)
+        return BNF_OK;
+    printf("  reading      ");
+    if (info->stored_bytes <= BNF_LOADER_HOLD_DEFAULT)
+        printf("once: the cells are held in memory by default\n");
+    else
+        printf("shuffled %s\n", info->stored_bytes <= BNF_LOADER_WINDOW_BYTES ? "as a whole" : "in windows");
+    if (seconds > 0)
+        print_speed(info, bnf_comm_size(world), speed, &probe);
+    return BNF_OK;
+}

@@ -14,6 +14,9 @@ bnf_status bnf_inspect_reading(const bnf_comm *world, const bnf_dataset *dataset
 /* The same for an encoded set: what decoding and cropping cost. */
 bnf_status bnf_inspect_pictures(const bnf_comm *world, const bnf_dataset *dataset, double seconds);
 
+/* The same for a sparse set, whose storage the caller prints. */
+bnf_status bnf_inspect_cells(const bnf_comm *world, const bnf_dataset *dataset, double seconds);
+
 /* "1.5 MiB". */
 void bnf_print_bytes(double bytes);
 

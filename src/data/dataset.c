@@ -84,6 +84,44 @@ static bnf_status open_pictures(bnf_dataset *ds)
     return BNF_OK;
 }
 
+static bnf_status open_sparse(bnf_dataset *ds)
+{
+    bnf_dataset_info *info = &ds->info;
+    const bnf_sparse *s = &ds->sparse;
+
+    BNF_TRY(bnf_sparse_open(ds->file, ds->path, info->name, &ds->sparse));
+    info->sparse = true;
+    info->entries = s->entries;
+    info->dtype = s->dtype;
+    info->count = s->count;
+    info->h = ds->stored_h = s->h;
+    info->w = ds->stored_w = s->w;
+    info->c = s->c;
+    info->sample_bytes = ds->stored_sample = s->size * (int64_t)bnf_dtype_size(s->dtype);
+    info->stored_bytes = s->entries * (4 + (int64_t)bnf_dtype_size(s->dtype));
+    double rows = (double)s->chunk_entries * (double)s->count / (double)(s->entries > 0 ? s->entries : 1);
+    info->chunk_rows = rows < 1 ? 1 : rows < (double)s->count ? (int64_t)rows : s->count;
+    return BNF_OK;
+}
+
+/* Opens the images in whatever form they are there. */
+static bnf_status open_content(bnf_dataset *ds, const char *group)
+{
+    char name[32];
+    bool encoded, sparse;
+
+    snprintf(name, sizeof name, "%s/bytes", group);
+    BNF_TRY(bnf_h5_exists(ds->file, name, &encoded));
+    if (encoded)
+        return open_pictures(ds);
+    snprintf(name, sizeof name, "%s/cells", group);
+    BNF_TRY(bnf_h5_exists(ds->file, name, &sparse));
+    if (sparse)
+        return open_sparse(ds);
+    snprintf(name, sizeof name, "%s/images", group);
+    return open_images(ds, name);
+}
+
 /* Reads integers of any of our types as i32. */
 static bnf_status read_labels(bnf_dataset *ds, bnf_h5_dataset *labels, const char *name)
 {
@@ -186,7 +224,6 @@ static bnf_status open_stats(bnf_dataset *ds)
 static bnf_status open_all(bnf_dataset *ds, const char *path, bnf_split split)
 {
     char group[16], name[32];
-    bool encoded;
 
     BNF_TRY(bnf_strdup(path, &ds->path));
     ds->info.path = ds->path;
@@ -194,10 +231,7 @@ static bnf_status open_all(bnf_dataset *ds, const char *path, bnf_split split)
     BNF_TRY(bnf_h5_file_open(path, &ds->file));
     BNF_TRY(open_version(ds));
     snprintf(group, sizeof group, "/%s", ds->info.name);
-    snprintf(name, sizeof name, "%s/bytes", group);
-    BNF_TRY(bnf_h5_exists(ds->file, name, &encoded));
-    snprintf(name, sizeof name, "%s/images", group);
-    BNF_TRY(encoded ? open_pictures(ds) : open_images(ds, name));
+    BNF_TRY(open_content(ds, group));
     snprintf(name, sizeof name, "%s/labels", group);
     BNF_TRY(open_labels(ds, name));
     BNF_TRY(open_classes(ds, group));
@@ -232,6 +266,7 @@ void bnf_dataset_close(bnf_dataset *ds)
     if (!ds)
         return;
     bnf_pictures_release(&ds->pictures);
+    bnf_sparse_release(&ds->sparse);
     (void)bnf_h5_dataset_close(ds->images); /* nothing was written: closing cannot lose anything */
     (void)bnf_h5_file_close(ds->file);
     bnf_h5_names_destroy(&ds->names);
@@ -318,6 +353,8 @@ bnf_status bnf_dataset_hold(bnf_dataset *ds)
 
     if (ds->info.encoded)
         return bnf_pictures_hold(&ds->pictures);
+    if (ds->info.sparse)
+        return bnf_sparse_hold(&ds->sparse);
     if (ds->held)
         return BNF_OK;
     BNF_TRY(bnf_alloc((size_t)ds->info.stored_bytes, "images of a set", &images));
@@ -402,7 +439,8 @@ static bnf_status digest_range(const bnf_dataset *ds, int64_t lo, int64_t hi, ui
     BNF_TRY(bnf_alloc((size_t)(rows * bytes), "images to verify", &images));
     for (int64_t first = lo; first < hi && status == BNF_OK; first += rows) {
         int64_t count = first + rows < hi ? rows : hi - first;
-        status = read_stored_rows(ds, first, count, images);
+        status = ds->info.sparse ? bnf_dataset_read_made(ds, first, count, NULL, images)
+                                 : read_stored_rows(ds, first, count, images);
         if (status == BNF_OK)
             *sum += bnf_digest_samples(images, bytes, ds->labels + first, first, count);
     }

@@ -3,14 +3,16 @@
 #define BNF_DATA_DATASET_IMPL_H
 
 #include "data/pictures.h"
+#include "data/sparse.h"
 
 #include <banff/data.h>
 
 struct bnf_dataset {
     bnf_dataset_info info;
     bnf_h5_file *file;
-    bnf_h5_dataset *images; /* NULL in an encoded set */
+    bnf_h5_dataset *images; /* of a decoded set; else NULL */
     bnf_pictures pictures;  /* of an encoded set */
+    bnf_sparse sparse;      /* of a sparse set */
     int32_t *labels;        /* [count] */
     char *path, *source, *checksum;
     char *split_checksum; /* what the file states for this split; NULL if nothing */

@@ -13,7 +13,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#define DEFAULT_CHUNK_BYTES ((int64_t)64 << 10)
 #define DECODED_VERSION 1              /* of format_version: programs that know no encoded sets can read these */
 #define ROUND_BYTES ((int64_t)8 << 20) /* images that a rank decodes between two collective writes */
 
@@ -56,16 +55,16 @@ void bnf_import_add_pixels(const uint8_t *pixels, int64_t count, int64_t channel
     }
 }
 
-static bnf_status check_labels(struct import_job *job, bnf_split split, int64_t first, int64_t count)
+static bnf_status check_labels(const bnf_source *s, bnf_split split, int64_t first, int64_t count,
+                               const int32_t *labels)
 {
-    const bnf_source *s = job->source;
     for (int64_t i = 0; i < count; i++) {
-        if (job->labels[i] >= 0 && job->labels[i] < s->classes)
+        if (labels[i] >= 0 && labels[i] < s->classes)
             continue;
         char where[PATH_MAX + 64];
         s->locate(s, split, first + i, where, sizeof where);
-        return bnf_fail(BNF_ERR_FORMAT, "%s: label %d is out of range; there are %lld classes", where,
-                        (int)job->labels[i], (long long)s->classes);
+        return bnf_fail(BNF_ERR_FORMAT, "%s: label %d is out of range; there are %lld classes", where, (int)labels[i],
+                        (long long)s->classes);
     }
     return BNF_OK;
 }
@@ -75,21 +74,26 @@ static bnf_dtype type_of(const bnf_source *s)
     return s->read_f32 ? BNF_F32 : BNF_U8;
 }
 
-static bnf_status read_f32(struct import_job *job, bnf_split split, int64_t first, int64_t count)
+static bnf_status read_f32(bnf_source *s, bnf_split split, int64_t first, int64_t count, float *images, int32_t *labels)
 {
-    bnf_source *s = job->source;
     int64_t size = s->h * s->w * s->c;
-    const float *x = job->images;
 
-    BNF_TRY(s->read_f32(s, split, first, count, job->images, job->labels));
+    BNF_TRY(s->read_f32(s, split, first, count, images, labels));
     for (int64_t i = 0; i < count * size; i++) {
-        if (isfinite(x[i]))
+        if (isfinite(images[i]))
             continue;
         char where[PATH_MAX + 64];
         s->locate(s, split, first + i / size, where, sizeof where);
         return bnf_fail(BNF_ERR_NUMERIC, "%s: the image holds NaN or infinity", where);
     }
     return BNF_OK;
+}
+
+bnf_status bnf_import_read(bnf_source *s, bnf_split split, int64_t first, int64_t count, void *images, int32_t *labels)
+{
+    BNF_TRY(s->read_f32 ? read_f32(s, split, first, count, images, labels)
+                        : s->read(s, split, first, count, images, labels));
+    return check_labels(s, split, first, count, labels);
 }
 
 /* Samples [first, first + count) of the training part; first is that of a chunk. */
@@ -108,10 +112,7 @@ static bnf_status prepare_rows(struct import_job *job, bnf_split split, int64_t 
 {
     if (count == 0)
         return BNF_OK;
-    BNF_TRY(type_of(job->source) == BNF_F32
-                ? read_f32(job, split, first, count)
-                : job->source->read(job->source, split, first, count, job->images, job->labels));
-    BNF_TRY(check_labels(job, split, first, count));
+    BNF_TRY(bnf_import_read(job->source, split, first, count, job->images, job->labels));
     job->digest[split] += bnf_digest_samples(job->images, job->sample_bytes, job->labels, first, count);
     if (split == BNF_TRAIN && job->moments)
         add_moments(job, first, count);
@@ -231,7 +232,7 @@ static bnf_status prepare_job(struct import_job *job)
 {
     const bnf_source *s = job->source;
     const bnf_import_output *o = job->output;
-    int64_t chunk_bytes = o->chunk_bytes > 0 ? o->chunk_bytes : DEFAULT_CHUNK_BYTES;
+    int64_t chunk_bytes = o->chunk_bytes > 0 ? o->chunk_bytes : BNF_IMPORT_CHUNK_BYTES;
 
     if (o->deflate < 0 || o->deflate > 9)
         return bnf_fail(BNF_ERR_ARG, "a deflate level of %d: it must be 0 to 9", o->deflate);
@@ -251,16 +252,15 @@ static bnf_status prepare_job(struct import_job *job)
     return bnf_alloc((size_t)job->round_rows * sizeof(int32_t), "labels of an import", &job->labels);
 }
 
-/* Rank 0 gives the finished file its name, or removes it. */
-static bnf_status settle_file(struct import_job *job, bnf_status status)
+bnf_status bnf_import_settle(const bnf_comm *comm, const char *temporary, const char *path, bnf_status status)
 {
-    if (bnf_comm_rank(job->comm) == 0) {
+    if (bnf_comm_rank(comm) == 0) {
         if (status == BNF_OK)
-            status = bnf_fs_rename(job->temporary, job->output->path);
+            status = bnf_fs_rename(temporary, path);
         if (status != BNF_OK)
-            (void)bnf_fs_remove(job->temporary); /* the first failure is the one to report */
+            (void)bnf_fs_remove(temporary); /* the first failure is the one to report */
     }
-    return bnf_comm_agree(job->comm, status);
+    return bnf_comm_agree(comm, status);
 }
 
 static bnf_status run_job(struct import_job *job)
@@ -268,10 +268,10 @@ static bnf_status run_job(struct import_job *job)
     BNF_TRY(bnf_comm_agree(job->comm, prepare_job(job)));
     bnf_status status = bnf_h5_file_create_parallel(job->temporary, job->comm, &job->file);
     if (status != BNF_OK)
-        return settle_file(job, status);
+        return bnf_import_settle(job->comm, job->temporary, job->output->path, status);
     status = write_content(job);
     bnf_status closed = bnf_h5_file_close(job->file);
-    return settle_file(job, status == BNF_OK ? closed : status);
+    return bnf_import_settle(job->comm, job->temporary, job->output->path, status == BNF_OK ? closed : status);
 }
 
 static void summarise(const struct import_job *job, bnf_import_summary *summary)
@@ -288,8 +288,10 @@ bnf_status bnf_import_run(const bnf_comm *comm, bnf_source *source, const bnf_im
                           bnf_import_summary *summary)
 {
     struct import_job *job = NULL;
-    bnf_status status = bnf_comm_agree(comm, bnf_calloc(1, sizeof *job, "import", &job));
 
+    if (output->sparse)
+        return bnf_import_run_sparse(comm, source, output, summary);
+    bnf_status status = bnf_comm_agree(comm, bnf_calloc(1, sizeof *job, "import", &job));
     if (status == BNF_OK) {
         job->comm = comm;
         job->source = source;

@@ -309,7 +309,7 @@ static bnf_status start_folder(const struct encoded_job *job, bool resume)
 
 static bnf_status prepare(struct encoded_job *job, const bnf_import_output *o, bool resume, int64_t part_rows)
 {
-    if (o->deflate != 0 || o->chunk_bytes != 0)
+    if (o->deflate != 0 || o->chunk_bytes != 0 || o->sparse)
         return bnf_fail(BNF_ERR_ARG, "pictures that are stored as their files are packed already, and in no chunks");
     if (part_rows < 0 || part_rows > 1 << 20)
         return bnf_fail(BNF_ERR_ARG, "parts of %lld pictures: it must be 1 to 1048576", (long long)part_rows);

@@ -374,6 +374,9 @@ static bnf_status check_config(const bnf_dataset_info *info, const bnf_loader_co
         return bnf_fail(BNF_ERR_CONFIG,
                         "data.store: memory holds decoded images, but '%s' has picture files: use data.store: file",
                         info->path);
+    if (info->sparse && c->augment.resized_crop)
+        return bnf_fail(BNF_ERR_CONFIG, "data.resized_crop does not work with '%s', which is stored as cells",
+                        info->path);
     if (c->memory && c->augment.resized_crop)
         return bnf_fail(BNF_ERR_CONFIG,
                         "data.resized_crop does not work with data.store: memory; use data.store: file");

@@ -296,6 +296,9 @@ static bnf_status prepare(struct repack *r, bnf_h5_names *names)
         return bnf_fail(BNF_ERR_UNSUPPORTED,
                         "'%s' holds picture files, which are packed already and have no chunks: nothing to repack",
                         r->in);
+    if (bnf_dataset_get_info(r->set[BNF_TRAIN])->sparse)
+        return bnf_fail(BNF_ERR_UNSUPPORTED,
+                        "'%s' is stored as cells, in chunks that hold parts of images: it cannot be repacked", r->in);
     BNF_TRY(bnf_dataset_has(r->in, BNF_TEST, &test));
     if (test)
         BNF_TRY(bnf_dataset_open(r->in, BNF_TEST, &r->set[BNF_TEST]));

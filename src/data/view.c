@@ -1,5 +1,6 @@
 #include "data/view.h"
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "data/dataset_impl.h"
 
@@ -9,7 +10,7 @@
 
 bool bnf_dataset_makes(const bnf_dataset *ds)
 {
-    return ds->info.encoded || ds->scaled;
+    return ds->info.encoded || ds->info.sparse || ds->scaled;
 }
 
 bnf_image_extents bnf_dataset_extents(const bnf_dataset *ds, int64_t index)
@@ -38,6 +39,11 @@ bnf_status bnf_dataset_set_size(bnf_dataset *ds, int64_t size, double eval_crop)
         return bnf_fail(BNF_ERR_UNSUPPORTED,
                         "'%s': images of f32 cannot be brought to another size: leave data.size "
                         "and data.resized_crop out",
+                        info->path);
+    if (info->sparse)
+        return bnf_fail(BNF_ERR_UNSUPPORTED,
+                        "'%s': images that are stored as cells cannot be brought to another size: leave data.size and "
+                        "data.resized_crop out",
                         info->path);
     ds->scaled = true;
     ds->eval_crop = eval_crop;
@@ -70,6 +76,13 @@ bnf_status bnf_dataset_fetch(const bnf_dataset *ds, int64_t count, const int64_t
             raw->start[i + 1] = raw->start[i] + ds->pictures.offsets[index[i] + 1] - ds->pictures.offsets[index[i]];
         return BNF_OK;
     }
+    if (ds->info.sparse) {
+        for (int64_t i = 0; i < count; i++) {
+            BNF_TRY(bnf_sparse_fetch(&ds->sparse, index[i], &raw->bytes));
+            raw->start[i + 1] = (int64_t)raw->bytes.size;
+        }
+        return BNF_OK;
+    }
     BNF_TRY(bnf_buf_reserve(&raw->bytes, (size_t)(count * ds->stored_sample)));
     for (int64_t i = 0; i < count; i++)
         raw->start[i + 1] = (i + 1) * ds->stored_sample;
@@ -95,9 +108,13 @@ static bnf_image_box eval_box(const bnf_dataset *ds, bnf_image_extents e)
 }
 
 bnf_status bnf_dataset_make(const bnf_dataset *ds, bnf_maker *maker, const void *bytes, int64_t size, int64_t index,
-                            const bnf_image_box *box, uint8_t *image)
+                            const bnf_image_box *box, void *image)
 {
     const bnf_dataset_info *info = &ds->info;
+    if (info->sparse) {
+        BNF_ASSERT(!box && size == bnf_sparse_bytes(&ds->sparse, index));
+        return bnf_sparse_make(&ds->sparse, bytes, index, image);
+    }
     bnf_image_extents e = bnf_dataset_extents(ds, index);
     bnf_image_box seen = box ? *box : eval_box(ds, e);
 

@@ -1,4 +1,5 @@
-/* data/view.h - images that are made when they are read: decoded from the bytes of picture files, cropped and scaled.
+/* data/view.h - images that are made when they are read: decoded from the bytes of picture files, cropped and scaled,
+ * or from their cells that are not zero.
  *
  * First the stored content of some images is fetched (one thread: HDF5 has one lock), then each is made by itself, by
  * any thread. */
@@ -35,10 +36,12 @@ typedef struct bnf_maker {
 } bnf_maker;
 void bnf_maker_release(bnf_maker *maker);
 
-/* Makes one image[h, w, c] u8 of the set's extents from bytes[size], the stored content of image `index`.
- *   box  what of the stored picture is scaled to it; NULL: what evaluation sees (bnf_dataset_set_size)
- * Errors: BNF_ERR_FORMAT (damaged: names file and image), BNF_ERR_MEMORY. Thread-safe. */
+/* Makes one image[h, w, c] of the set's extents and type (u8 but for sparse sets) from bytes[size], the stored content
+ * of image `index`.
+ *   box  what of the stored picture is scaled to it; NULL: what evaluation sees (bnf_dataset_set_size). NULL for a
+ *        sparse set
+ * Errors: BNF_ERR_FORMAT (damaged: names file and image), BNF_ERR_NUMERIC, BNF_ERR_MEMORY. Thread-safe. */
 bnf_status bnf_dataset_make(const bnf_dataset *dataset, bnf_maker *maker, const void *bytes, int64_t size,
-                            int64_t index, const bnf_image_box *box, uint8_t *image);
+                            int64_t index, const bnf_image_box *box, void *image);
 
 #endif
