@@ -1,4 +1,4 @@
-/* banff synth shapes|glyphs|wasserstein|koch: generated sets. */
+/* banff synth shapes|glyphs|wasserstein|koch|showers: generated sets. */
 #include "cli/args.h"
 #include "cli/cmd.h"
 
@@ -157,12 +157,54 @@ static bnf_status synth_koch(const bnf_comm *world, int argc, char **argv)
     return BNF_OK;
 }
 
+static bnf_status synth_showers(const bnf_comm *world, int argc, char **argv)
+{
+    static const char *const forms[] = {"sparse", "dense"};
+    struct common c = defaults;
+    bnf_synth_showers_options o = {.each_signal = {0, 500}};
+    bnf_import_summary summary;
+    bnf_arg_list signals = {0};
+    const char *store = "sparse";
+    int64_t seed = 0;
+    int form;
+    const bnf_arg args[] = {
+        {"train-signal", "N", "training events of every class but QCD (default 0)", BNF_ARG_INT,
+         &o.each_signal[BNF_TRAIN]},
+        {"test-signal", "N", "test events of every class but QCD (default 500)", BNF_ARG_INT, &o.each_signal[BNF_TEST]},
+        {"signal", "NAME",
+         "a class beside QCD; may be repeated (default: all of suep125, suep200, suep300, suep400, "
+         "suep700, suep1000, svj44, svj54)",
+         BNF_ARG_LIST, &signals},
+        {"fine", NULL, "286 x 360 cells of tracks, ECAL and HCAL instead of a mask of 72 x 58", BNF_ARG_FLAG, &o.fine},
+        {"store", "FORM", "sparse: only cells that are not zero (default); dense: all", BNF_ARG_STR, &store},
+        {"seed", "S", "another seed, other events (default 0)", BNF_ARG_INT, &seed},
+        COMMON_ARGS(c),
+    };
+
+    BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, NULL));
+    if (c.help)
+        return show_help(world, "synth showers --out FILE [options]",
+                         "Generates images of collider events: QCD, soft isotropic showers of several masses, "
+                         "semi-visible jets.\n--train and --test count QCD events.",
+                         args, COUNT(args));
+    BNF_TRY(finish_common(&c, o.qcd));
+    BNF_TRY(bnf_args_choice("store", store, forms, COUNT(forms), &form));
+    c.output.sparse = form == 0;
+    o.signal_count = signals.count;
+    o.signals = signals.item;
+    o.seed = (uint64_t)seed;
+    BNF_TRY(bnf_synth_showers(world, &o, &c.output, &summary));
+    print_summary(world, &c, &summary);
+    return BNF_OK;
+}
+
 /* A new generator: one function and one line here. */
 static const struct bnf_cmd generators[] = {
     {"shapes", "ten classes of shapes and gratings", synth_shapes},
     {"glyphs", "ten digits anywhere on a canvas of noise", synth_glyphs},
     {"wasserstein", "two classes of images at a known Wasserstein-1 distance", synth_wasserstein},
     {"koch", "points of the plane on two Koch snowflakes", synth_koch},
+    {"showers", "collider events as sparse detector images: QCD and signals of a dark sector", synth_showers},
 };
 
 bnf_status bnf_cmd_synth(const bnf_comm *world, int argc, char **argv)
@@ -171,7 +213,8 @@ bnf_status bnf_cmd_synth(const bnf_comm *world, int argc, char **argv)
         if (strcmp(argv[1], generators[i].name) == 0)
             return generators[i].fn(world, argc - 1, argv + 1);
     if (argc < 2 || strcmp(argv[1], "--help") != 0)
-        return bnf_fail(BNF_ERR_CONFIG, "synth: '%s' is no generator; there are: shapes, glyphs, wasserstein, koch",
+        return bnf_fail(BNF_ERR_CONFIG,
+                        "synth: '%s' is no generator; there are: shapes, glyphs, wasserstein, koch, showers",
                         argc > 1 ? argv[1] : "");
     if (bnf_comm_rank(world) == 0) {
         printf("usage: banff synth KIND --out FILE [options]   (--help after KIND lists its options)\n\n"

@@ -62,6 +62,7 @@ bnf_status bnf_source_shapes(const bnf_comm *comm, const bnf_synth_shapes_option
 bnf_status bnf_source_glyphs(const bnf_comm *comm, const bnf_synth_glyphs_options *options, bnf_source **source);
 bnf_status bnf_source_wasserstein(const bnf_comm *comm, const bnf_synth_wasserstein_options *options,
                                   bnf_source **source);
+bnf_status bnf_source_showers(const bnf_comm *comm, const bnf_synth_showers_options *options, bnf_source **source);
 bnf_status bnf_source_koch(const bnf_comm *comm, const bnf_synth_koch_options *options, bnf_source **source);
 
 /* Reads the source out into a file and destroys it, whatever the result. Collective over comm. See banff/data.h,

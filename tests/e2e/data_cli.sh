@@ -44,13 +44,24 @@ for text in "u8[300,20,24,3]" "u8[50,20,24,3]" "deflate 3" "triangle" "0..9 of 1
     grep -qF "$text" "$work/out" || { echo "FAILED: inspect does not show '$text'"; cat "$work/out"; failed=1; }
 done
 
-for kind in "glyphs --seed 2" "wasserstein --size 16 --side 5" "koch --seed 3"; do
+<<<<<<< HEAD
+for kind in "glyphs --seed 2" "wasserstein --size 16 --side 5" "koch --seed 3" \
+    "showers --test-signal 3 --deflate 4"; do
+=======
+for kind in "wasserstein --size 16 --side 5" "koch --seed 3" "showers --test-signal 3 --deflate 4"; do
+>>>>>>> 85c97e98 (data: generated collider events: QCD, soft isotropic showers, semi-visible jets)
     # shellcheck disable=SC2086
     check "synth $kind alone" "$banff" synth $kind --out "$work/a32.h5" --train 301 --test 50
     # shellcheck disable=SC2086
     check "synth $kind on 3 ranks" mpirun -n 3 "$banff" synth $kind --out "$work/b32.h5" --train 301 --test 50
     cmp -s "$work/a32.h5" "$work/b32.h5" || { echo "FAILED: synth $kind: other bytes on 3 ranks"; failed=1; }
 done
+
+check "inspect a sparse set on 2 ranks" mpirun -n 2 "$banff" inspect "$work/b32.h5" --verify --seconds 0
+for text in "u8[301,72,58,1]" "cells that are not zero" "suep1000" "verified"; do
+    grep -qF "$text" "$work/out" || { echo "FAILED: inspect does not show '$text'"; cat "$work/out"; failed=1; }
+done
+refuse "unknown signal" "'suep1' is no class" "$banff" synth showers --out "$work/d.h5" --signal suep1
 
 # One white 2 x 3 picture per class, as text: what a user might try first.
 for class in cat dog; do
@@ -62,7 +73,11 @@ grep -qF "2 training and 0 test images of 2 x 3 x 1, 2 classes" "$work/out" || {
 check "inspect" "$banff" inspect "$work/c.h5"
 
 for help in "import --help" "import idx --help" "import cifar --help" "import folder --help" "import npz --help" "synth --help" \
-    "synth shapes --help" "synth glyphs --help" "synth koch --help" "synth wasserstein --help" "inspect --help"; do
+<<<<<<< HEAD
+    "synth shapes --help" "synth glyphs --help" "synth koch --help" "synth showers --help" "synth wasserstein --help" "inspect --help"; do
+=======
+    "synth shapes --help" "synth koch --help" "synth showers --help" "synth wasserstein --help" "inspect --help"; do
+>>>>>>> 85c97e98 (data: generated collider events: QCD, soft isotropic showers, semi-visible jets)
     # shellcheck disable=SC2086
     check "$help" "$banff" $help
     grep -q "^usage: banff" "$work/out" || { echo "FAILED: $help prints no usage"; failed=1; }
