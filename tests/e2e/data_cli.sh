@@ -44,12 +44,8 @@ for text in "u8[300,20,24,3]" "u8[50,20,24,3]" "deflate 3" "triangle" "0..9 of 1
     grep -qF "$text" "$work/out" || { echo "FAILED: inspect does not show '$text'"; cat "$work/out"; failed=1; }
 done
 
-<<<<<<< HEAD
 for kind in "glyphs --seed 2" "wasserstein --size 16 --side 5" "koch --seed 3" \
     "showers --test-signal 3 --deflate 4"; do
-=======
-for kind in "wasserstein --size 16 --side 5" "koch --seed 3" "showers --test-signal 3 --deflate 4"; do
->>>>>>> 85c97e98 (data: generated collider events: QCD, soft isotropic showers, semi-visible jets)
     # shellcheck disable=SC2086
     check "synth $kind alone" "$banff" synth $kind --out "$work/a32.h5" --train 301 --test 50
     # shellcheck disable=SC2086
@@ -73,11 +69,7 @@ grep -qF "2 training and 0 test images of 2 x 3 x 1, 2 classes" "$work/out" || {
 check "inspect" "$banff" inspect "$work/c.h5"
 
 for help in "import --help" "import idx --help" "import cifar --help" "import folder --help" "import npz --help" "synth --help" \
-<<<<<<< HEAD
     "synth shapes --help" "synth glyphs --help" "synth koch --help" "synth showers --help" "synth wasserstein --help" "inspect --help"; do
-=======
-    "synth shapes --help" "synth koch --help" "synth showers --help" "synth wasserstein --help" "inspect --help"; do
->>>>>>> 85c97e98 (data: generated collider events: QCD, soft isotropic showers, semi-visible jets)
     # shellcheck disable=SC2086
     check "$help" "$banff" $help
     grep -q "^usage: banff" "$work/out" || { echo "FAILED: $help prints no usage"; failed=1; }
