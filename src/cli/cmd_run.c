@@ -14,21 +14,26 @@ typedef struct request {
     bool help, train_part;
 } request;
 
-/* own[n_own]: options that this command has beside those of all. */
-static bnf_status parse(const bnf_comm *world, int argc, char **argv, const char *synopsis, const char *about,
+/* Those that only some of the commands have. */
+enum { SETTINGS = 1, PARTS = 2 };
+
+/* has: SETTINGS, PARTS or both; own[n_own]: options that no other command has. */
+static bnf_status parse(const bnf_comm *world, int argc, char **argv, const char *synopsis, const char *about, int has,
                         const bnf_arg *own, int n_own, request *r)
 {
     *r = (request){0};
     bnf_arg args[8] = {
         {"set", "KEY=VALUE", "override a key of the run's configuration, e.g. data.file; may be repeated", BNF_ARG_LIST,
          &r->set},
-        {"option", "KEY=VALUE", "a setting of this command; may be repeated", BNF_ARG_LIST, &r->option},
-        {"train-part", NULL, "use the training part instead of the test part (eval)", BNF_ARG_FLAG, &r->train_part},
         {"help", NULL, "print this", BNF_ARG_FLAG, &r->help},
     };
-    int n = 0;
-    while (args[n].name)
-        n++;
+    int n = 2;
+    if (has & SETTINGS)
+        args[n++] = (bnf_arg){"option", "KEY=VALUE", "a setting of this command; may be repeated; help lists them",
+                              BNF_ARG_LIST, &r->option};
+    if (has & PARTS)
+        args[n++] = (bnf_arg){"train-part", NULL, "use the training part instead of the test part", BNF_ARG_FLAG,
+                              &r->train_part};
     for (int i = 0; i < n_own; i++)
         args[n++] = own[i];
     BNF_TRY(bnf_args_parse(args, n, argc, argv, &r->paths));
@@ -52,7 +57,8 @@ bnf_status bnf_cmd_eval(const bnf_comm *world, int argc, char **argv)
     float *logits = NULL;
     int64_t samples;
     BNF_TRY(parse(world, argc, argv, "eval RUN [options]",
-                  "Loss and accuracy of a run's newest checkpoint (or of RUN/checkpoints/FILE.h5).\n", NULL, 0, &r));
+                  "Loss and accuracy of a run's newest checkpoint (or of RUN/checkpoints/FILE.h5).\n", PARTS, NULL, 0,
+                  &r));
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));
@@ -74,7 +80,7 @@ static bnf_status recipe_command(const bnf_comm *world, int argc, char **argv, c
     request r;
     bnf_run *run;
     bnf_buf text = {0};
-    BNF_TRY(parse(world, argc, argv, synopsis, about, NULL, 0, &r));
+    BNF_TRY(parse(world, argc, argv, synopsis, about, SETTINGS, NULL, 0, &r));
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));
@@ -122,7 +128,7 @@ bnf_status bnf_cmd_explain(const bnf_comm *world, int argc, char **argv)
         {"metrics", "NAME,...", "measure the methods, too: names of metrics, or all", BNF_ARG_STR, &metrics},
     };
     BNF_TRY(parse(world, argc, argv, "explain RUN [--method NAME,...] [--metrics NAME,...] [options]", explain_about,
-                  own, 2, &r));
+                  SETTINGS, own, 2, &r));
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));
@@ -155,7 +161,7 @@ bnf_status bnf_cmd_report(const bnf_comm *world, int argc, char **argv)
          BNF_ARG_STR, &beside},
     };
     BNF_TRY(parse(world, argc, argv, "report RUN [options]",
-                  "Writes RUN/report.html: one file, no external resources.\n", own, 1, &r));
+                  "Writes RUN/report.html: one file, no external resources.\n", 0, own, 1, &r));
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));

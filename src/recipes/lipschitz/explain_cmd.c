@@ -67,6 +67,31 @@ static bnf_status check(explaining *e, const bnf_explain_request *request)
     return bnf_lipschitz_methods_parse(request->methods, &e->net, e->set.method);
 }
 
+/* ---- metrics ---- */
+
+static bnf_lipschitz_metrics_request metrics_of(const explaining *e, const bnf_explain_request *request)
+{
+    bnf_lipschitz_metrics_request r = {.metrics = request->metrics,
+                                       .split = e->set.split,
+                                       .of_label = e->set.of_label != 0,
+                                       .maps = e->set.maps,
+                                       .progress = request->progress};
+    memcpy(r.method, e->set.method, sizeof r.method);
+    return r;
+}
+
+static bnf_status check_metrics(const explaining *e, const bnf_explain_request *request)
+{
+    const bnf_lipschitz_metrics_request r = metrics_of(e, request);
+    return bnf_lipschitz_metrics_check(e->run, &r, &e->set.metrics);
+}
+
+static bnf_status measure(const explaining *e, const bnf_explain_request *request, bnf_buf *text)
+{
+    const bnf_lipschitz_metrics_request r = metrics_of(e, request);
+    return bnf_lipschitz_metrics_command(e->run, &e->net, &r, &e->set.metrics, text);
+}
+
 /* ---- room ---- */
 
 enum { PER_THREAD = 4 /* rows of a round */ };
@@ -85,6 +110,8 @@ static bnf_status prepare(explaining *e, const bnf_explain_request *request)
 {
     int64_t ranks = bnf_comm_size(e->run->comm);
     BNF_TRY(check(e, request));
+    if (request->metrics)
+        BNF_TRY(check_metrics(e, request));
     bnf_lipschitz_share(e->run->comm, e->set.samples, &e->lo, &e->hi);
     e->round = (int64_t)PER_THREAD * e->run->threads;
     BNF_TRY(reserve(e));
@@ -219,17 +246,6 @@ static void print(const explaining *e, bnf_buf *t)
     if (pictures > 0)
         bnf_buf_printf(t, " and %lld pictures: above sample, maps, turned; below the values of t", (long long)pictures);
     bnf_buf_puts(t, "\n");
-}
-
-static bnf_status measure(const explaining *e, const bnf_explain_request *request, bnf_buf *text)
-{
-    bnf_lipschitz_metrics_request r = {.metrics = request->metrics,
-                                       .split = e->set.split,
-                                       .of_label = e->set.of_label != 0,
-                                       .maps = e->set.maps,
-                                       .progress = request->progress};
-    memcpy(r.method, e->set.method, sizeof r.method);
-    return bnf_lipschitz_metrics_command(e->run, &e->net, &r, &e->set.metrics, text);
 }
 
 bnf_status bnf_lipschitz_explain_command(bnf_run *run, const bnf_explain_request *request, bnf_buf *text)

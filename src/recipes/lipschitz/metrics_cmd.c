@@ -134,6 +134,13 @@ static bnf_status settle(measuring *m)
     return wanted(m->request, o->human_file[0] != 0, m->set.wanted);
 }
 
+bnf_status bnf_lipschitz_metrics_check(bnf_run *run, const bnf_lipschitz_metrics_request *request,
+                                       const bnf_lipschitz_metrics_options *options)
+{
+    measuring m = {.run = run, .request = request, .options = options};
+    return settle(&m);
+}
+
 /* ---- the network as the metrics see it ---- */
 
 /* Of the class: its logit (one output: times the class's sign), or its probability. */

@@ -33,6 +33,11 @@ typedef struct bnf_lipschitz_metrics_request {
     FILE *progress; /* on rank 0, or NULL */
 } bnf_lipschitz_metrics_request;
 
+/* Are names and values such as bnf_lipschitz_metrics_command takes? To be asked before a long computation that comes
+ * first. Not collective. Errors: BNF_ERR_CONFIG. */
+bnf_status bnf_lipschitz_metrics_check(bnf_run *run, const bnf_lipschitz_metrics_request *request,
+                                       const bnf_lipschitz_metrics_options *options);
+
 /* Measures, appends a table to `text` and writes RUN/explain/metrics.json, whose bytes do not depend on the numbers of
  * ranks and threads. Collective. Errors: BNF_ERR_CONFIG for unknown names and values, those of bnf_lipschitz_measure
  * and bnf_lipschitz_human_read; the same on every rank. */
