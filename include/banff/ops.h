@@ -104,6 +104,13 @@ bnf_val bnf_concat(bnf_builder *b, const bnf_val *x, int n);                  /*
 bnf_val bnf_slice(bnf_builder *b, bnf_val x, int64_t first, int64_t count);   /* of the last dimension */
 /* [N,H,W,C] -> [N,H/f,W/f,C f f] (invertible downsampling); channel index = (c f + dy) f + dx. */
 bnf_val bnf_pixel_unshuffle(bnf_builder *b, bnf_val x, int64_t factor);
+/* x[N,H,W,C] -> the h x w positions from (top, left) on; and back, with zeros about it. */
+bnf_val bnf_crop2d(bnf_builder *b, bnf_val x, int64_t top, int64_t left, int64_t h, int64_t w);
+bnf_val bnf_pad2d(bnf_builder *b, bnf_val x, int64_t top, int64_t left, int64_t h, int64_t w);
+/* [N,H,W,C] -> [N,2H,2W,C], bilinear with half-pixel centres: [1,3] -> [1,1.5,2.5,3]. */
+bnf_val bnf_upsample2(bnf_builder *b, bnf_val x);
+/* z[N,K] -> [N,h,w,K+2]: z at every position, then its column and its row as numbers from -1 to 1. */
+bnf_val bnf_spatial_tile(bnf_builder *b, bnf_val z, int64_t h, int64_t w);
 /* Repeats along extents of 1 (or missing leading dimensions) up to `shape`; sum_to is its transpose. */
 bnf_val bnf_broadcast_to(bnf_builder *b, bnf_val x, const bnf_desc *shape);
 /* Sums the dimensions along which `shape` would be broadcast to x's shape. */
@@ -137,6 +144,10 @@ bnf_val bnf_channel_affine(bnf_builder *b, bnf_val x, bnf_val k, bnf_val a, bnf_
 /* (x - mean) * rsqrt(var + eps) * gamma + beta, per channel; gamma, beta may be BNF_NONE (both). */
 bnf_val bnf_channel_normalize(bnf_builder *b, bnf_val x, bnf_val mean, bnf_val var, bnf_val gamma, bnf_val beta,
                               double eps);
+
+/* Every channel of every sample over its positions: (x - mean) * rsqrt(var + eps) * gamma + beta; x[N,...,C], gamma,
+ * beta R [C]. Its gradient has no gradient. */
+bnf_val bnf_instance_norm(bnf_builder *b, bnf_val x, bnf_val gamma, bnf_val beta, double eps);
 
 /* --- across leaves ------------------------------------------------------------------------------------------------ */
 

@@ -78,6 +78,15 @@ typedef struct bnf_unshuffle_attr {
     int64_t factor;
 } bnf_unshuffle_attr;
 
+/* crop2d, pad2d: rows, columns */
+typedef struct bnf_crop2d_attr {
+    int64_t first[2], window[2], image[2];
+} bnf_crop2d_attr;
+
+typedef struct bnf_spatial_tile_attr {
+    int64_t image[2]; /* rows, columns */
+} bnf_spatial_tile_attr;
+
 typedef struct bnf_one_hot_attr {
     int64_t classes;
 } bnf_one_hot_attr;
@@ -87,7 +96,7 @@ typedef struct bnf_dropout_attr {
     int64_t layer; /* key of the mask + 1; 0: the node's own layer key */
 } bnf_dropout_attr;
 
-/* channel_normalize, channel_normalize_bwd */
+/* channel_normalize, instance_norm, and their gradients */
 typedef struct bnf_normalize_attr {
     double eps; /* added to the variance */
 } bnf_normalize_attr;

@@ -153,6 +153,29 @@ static void test_shapes(void **state)
     assert_shape(bnf_fullsort(b, x), 4, (int64_t[]){2, 2, 2, 3});
 }
 
+/* By hand: instance normalisation of (1,2,3,6) with eps 1e-3, and [1,3] at twice the size. */
+static void test_images(void **state)
+{
+    (void)state;
+    const float four[] = {1, 2, 3, 6}, normal[] = {-1.06889f, -0.53445f, 0, 1.60334f}, wide[] = {1, 1.5f, 2.5f, 3};
+    const float tiled[] = {5, -1, -1, 5, 1, -1, 5, -1, 1, 5, 1, 1};
+    bnf_val x = value(4, (int64_t[]){1, 2, 2, 1}, four), pair = value(4, (int64_t[]){1, 1, 2, 1}, (float[]){1, 3});
+    bnf_val one = value(1, (int64_t[]){1}, (float[]){1}), zero = value(1, (int64_t[]){1}, (float[]){0});
+    const float *y = bnf_immediate_data(im, bnf_instance_norm(b, x, one, zero, 1e-3));
+    for (int i = 0; i < 4; i++)
+        assert_close(y[i], normal[i], 1e-5);
+    y = bnf_immediate_data(im, bnf_upsample2(b, pair));
+    for (int i = 0; i < 8; i++)
+        assert_close(y[i], wide[i % 4], 0.0);
+    y = bnf_immediate_data(im, bnf_spatial_tile(b, value(2, (int64_t[]){1, 1}, (float[]){5}), 2, 2));
+    for (int i = 0; i < 12; i++)
+        assert_close(y[i], tiled[i], 0.0);
+    assert_close(first(bnf_crop2d(b, x, 1, 0, 1, 2)), 3.0, 0.0);
+    assert_shape(bnf_crop2d(b, x, 1, 0, 1, 2), 4, (int64_t[]){1, 1, 2, 1});
+    assert_close(first(bnf_sum_all(b, bnf_pad2d(b, x, 1, 0, 4, 3))), 12.0, 0.0);
+    assert_shape(bnf_pad2d(b, x, 1, 0, 4, 3), 4, (int64_t[]){1, 4, 3, 1});
+}
+
 static void test_labels(void **state)
 {
     (void)state;
@@ -385,10 +408,10 @@ static void test_bf16_and_vector(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_unary),         CASE(test_extremes),      CASE(test_binary),          CASE(test_nan),
-        CASE(test_shapes),        CASE(test_labels),        CASE(test_batch),           CASE(test_normalize),
-        CASE(test_dropout),       CASE(test_stop_gradient), CASE(test_errors_stick),    CASE(test_dropout_words),
-        CASE(test_simd_extremes), CASE(test_simd_accuracy), CASE(test_bf16_and_vector),
+        CASE(test_unary),         CASE(test_extremes),      CASE(test_binary),        CASE(test_nan),
+        CASE(test_shapes),        CASE(test_images),        CASE(test_labels),        CASE(test_batch),
+        CASE(test_normalize),     CASE(test_dropout),       CASE(test_stop_gradient), CASE(test_errors_stick),
+        CASE(test_dropout_words), CASE(test_simd_extremes), CASE(test_simd_accuracy), CASE(test_bf16_and_vector),
     };
     return cmocka_run_group_tests_name("emit functions", tests, NULL, NULL);
 }
