@@ -45,6 +45,10 @@ typedef struct bnf_conv2d_attr {
 
 /* x[N,H,W,I], w[O,I/groups,kh,kw], bias[O] or BNF_NONE -> y[N,OH,OW,O]. */
 bnf_val bnf_conv2d(bnf_builder *b, bnf_val x, bnf_val w, bnf_val bias, const bnf_conv2d_attr *attr);
+/* Padding with which a window of `window` cells and a stride give ceil(image / stride) positions, as TensorFlow's
+ * "SAME" does it: an odd cell goes to the bottom or right. [out] pad: top, left, bottom, right; for convolutions and
+ * pools. */
+void bnf_same_padding(const int64_t image[2], const int64_t window[2], const int64_t stride[2], int64_t pad[4]);
 /* x[N,I] (or [..., I] flattened to rows), w[O,I], bias[O] or BNF_NONE -> y[N,O]. */
 bnf_val bnf_dense(bnf_builder *b, bnf_val x, bnf_val w, bnf_val bias);
 

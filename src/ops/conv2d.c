@@ -274,6 +274,15 @@ const bnf_op bnf_op_conv2d_bwd_weights = {.name = "conv2d_bwd_weights",
                                           .bf16_kernels = conv_bf16_kernels,
                                           .flops = conv_flops};
 
+void bnf_same_padding(const int64_t image[2], const int64_t window[2], const int64_t stride[2], int64_t pad[4])
+{
+    for (int i = 0; i < 2; i++) {
+        int64_t missing = (image[i] - 1) / stride[i] * stride[i] + window[i] - image[i];
+        pad[i] = missing > 0 ? missing / 2 : 0;
+        pad[i + 2] = missing > 0 ? missing - pad[i] : 0;
+    }
+}
+
 bnf_val bnf_conv2d(bnf_builder *b, bnf_val x, bnf_val w, bnf_val bias, const bnf_conv2d_attr *attr)
 {
     return bnf_emit(b, &bnf_op_conv2d, attr, bnf_val_ok(bias) ? 3 : 2, (bnf_val[]){x, w, bias});

@@ -176,6 +176,26 @@ static void test_images(void **state)
     assert_shape(bnf_pad2d(b, x, 1, 0, 4, 3), 4, (int64_t[]){1, 4, 3, 1});
 }
 
+/* SAME: windows of 3 with stride 2 turn 6 into 3 with a cell at the end, 5 into 3 with one on either side; stride 5
+ * turns 286 into 58; a window that is smaller than the stride needs none. Convolution in groups and pool take it. */
+static void test_same_padding(void **state)
+{
+    (void)state;
+    static const float zeros[6 * 5 * 4], ones[4 * 2 * 9];
+    int64_t pad[4];
+    bnf_same_padding((int64_t[]){286, 7}, (int64_t[]){5, 1}, (int64_t[]){5, 2}, pad);
+    assert_memory_equal(pad, ((int64_t[]){2, 0, 2, 0}), sizeof pad);
+    bnf_same_padding((int64_t[]){6, 5}, (int64_t[]){3, 3}, (int64_t[]){2, 2}, pad);
+    assert_memory_equal(pad, ((int64_t[]){0, 1, 1, 1}), sizeof pad);
+    bnf_val x = value(4, (int64_t[]){1, 6, 5, 4}, zeros), w = value(4, (int64_t[]){4, 2, 3, 3}, ones);
+    bnf_conv2d_attr conv = {.stride = {2, 2}, .dilation = {1, 1}, .groups = 2};
+    bnf_pool2d_attr pool = {.kind = BNF_POOL_MAX, .window = {3, 3}, .stride = {2, 2}};
+    memcpy(conv.pad, pad, sizeof pad);
+    memcpy(pool.pad, pad, sizeof pad);
+    assert_shape(bnf_conv2d(b, x, w, BNF_NONE, &conv), 4, (int64_t[]){1, 3, 3, 4});
+    assert_shape(bnf_pool2d(b, x, &pool), 4, (int64_t[]){1, 3, 3, 4});
+}
+
 static void test_labels(void **state)
 {
     (void)state;
@@ -408,10 +428,11 @@ static void test_bf16_and_vector(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_unary),         CASE(test_extremes),      CASE(test_binary),        CASE(test_nan),
-        CASE(test_shapes),        CASE(test_images),        CASE(test_labels),        CASE(test_batch),
-        CASE(test_normalize),     CASE(test_dropout),       CASE(test_stop_gradient), CASE(test_errors_stick),
-        CASE(test_dropout_words), CASE(test_simd_extremes), CASE(test_simd_accuracy), CASE(test_bf16_and_vector),
+        CASE(test_unary),           CASE(test_extremes),      CASE(test_binary),        CASE(test_nan),
+        CASE(test_shapes),          CASE(test_images),        CASE(test_same_padding),  CASE(test_labels),
+        CASE(test_batch),           CASE(test_normalize),     CASE(test_dropout),       CASE(test_stop_gradient),
+        CASE(test_errors_stick),    CASE(test_dropout_words), CASE(test_simd_extremes), CASE(test_simd_accuracy),
+        CASE(test_bf16_and_vector),
     };
     return cmocka_run_group_tests_name("emit functions", tests, NULL, NULL);
 }
