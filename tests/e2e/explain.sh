@@ -36,7 +36,7 @@ succeed "train without convolutions" launch 1 1 train "$work/dense.yaml" --set t
 
 checks "the same bytes for any number of ranks and threads"
 few=(--option samples=7 --option draws=3 --option steps=4 --option pictures=5)
-measure=(--metrics deletion,stability_l2 --option metric_samples=5 --option noises=2)
+measure=(--metrics "deletion,stability_l2" --option metric_samples=5 --option noises=2)
 prints() { (cd "$work/lip/explain" && sha256sum ./*); }
 succeed "explain" launch 1 1 explain "$work/lip" "${few[@]}" "${measure[@]}"
 grep -qF "the first 7 samples" "$work/out" || wrong "the table does not say what it is about"
