@@ -44,21 +44,6 @@ for text in "u8[300,20,24,3]" "u8[50,20,24,3]" "deflate 3" "triangle" "0..9 of 1
     grep -qF "$text" "$work/out" || { echo "FAILED: inspect does not show '$text'"; cat "$work/out"; failed=1; }
 done
 
-for kind in "glyphs --seed 2" "wasserstein --size 16 --side 5" "koch --seed 3" \
-    "showers --test-signal 3 --deflate 4"; do
-    # shellcheck disable=SC2086
-    check "synth $kind alone" "$banff" synth $kind --out "$work/a32.h5" --train 301 --test 50
-    # shellcheck disable=SC2086
-    check "synth $kind on 3 ranks" mpirun -n 3 "$banff" synth $kind --out "$work/b32.h5" --train 301 --test 50
-    cmp -s "$work/a32.h5" "$work/b32.h5" || { echo "FAILED: synth $kind: other bytes on 3 ranks"; failed=1; }
-done
-
-check "inspect a sparse set on 2 ranks" mpirun -n 2 "$banff" inspect "$work/b32.h5" --verify --seconds 0
-for text in "u8[301,72,58,1]" "cells that are not zero" "suep1000" "verified"; do
-    grep -qF "$text" "$work/out" || { echo "FAILED: inspect does not show '$text'"; cat "$work/out"; failed=1; }
-done
-refuse "unknown signal" "'suep1' is no class" "$banff" synth showers --out "$work/d.h5" --signal suep1
-
 # One white 2 x 3 picture per class, as text: what a user might try first.
 for class in cat dog; do
     mkdir -p "$work/set/$class"
