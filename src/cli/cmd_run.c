@@ -73,7 +73,21 @@ bnf_status bnf_cmd_eval(const bnf_comm *world, int argc, char **argv)
     return s;
 }
 
-/* A recipe's own command: text to the user. */
+static bnf_status no_command(const bnf_run *run)
+{
+    return bnf_fail(BNF_ERR_UNSUPPORTED, "recipe '%s' has no such command", run->job->recipe->name);
+}
+
+/* The end of a recipe's own command, whose text goes to the user. */
+static bnf_status told(const bnf_comm *world, bnf_run *run, bnf_buf *text, bnf_status s)
+{
+    if (s == BNF_OK && bnf_comm_rank(world) == 0)
+        fputs(bnf_buf_text(text), stdout);
+    bnf_buf_release(text);
+    bnf_run_close(run);
+    return s;
+}
+
 static bnf_status recipe_command(const bnf_comm *world, int argc, char **argv, const char *synopsis, const char *about,
                                  bool attack)
 {
@@ -86,13 +100,8 @@ static bnf_status recipe_command(const bnf_comm *world, int argc, char **argv, c
     BNF_TRY(open_run(world, &r, &run));
     const bnf_recipe *recipe = run->job->recipe;
     bnf_status (*fn)(bnf_run *, const char *const *, int, bnf_buf *) = attack ? recipe->attack : recipe->certify;
-    bnf_status s = fn ? fn(run, r.option.item, (int)r.option.count, &text)
-                      : bnf_fail(BNF_ERR_UNSUPPORTED, "recipe '%s' has no such command", recipe->name);
-    if (s == BNF_OK && bnf_comm_rank(world) == 0)
-        fputs(bnf_buf_text(&text), stdout);
-    bnf_buf_release(&text);
-    bnf_run_close(run);
-    return s;
+    bnf_status s = fn ? fn(run, r.option.item, (int)r.option.count, &text) : no_command(run);
+    return told(world, run, &text, s);
 }
 
 bnf_status bnf_cmd_certify(const bnf_comm *world, int argc, char **argv)
@@ -108,9 +117,7 @@ bnf_status bnf_cmd_attack(const bnf_comm *world, int argc, char **argv)
 {
     return recipe_command(
         world, argc, argv, "attack RUN [options]",
-        "Attacks on the samples of a part, as the run's recipe has them: against certificates (lipschitz), in "
-        "L-infinity (random_conv).\n--option help lists the settings.\n",
-        true);
+        "Attacks on the samples of a part, as the run's recipe has them. --option help lists the settings.\n", true);
 }
 
 static const char explain_about[] =
@@ -132,20 +139,13 @@ bnf_status bnf_cmd_explain(const bnf_comm *world, int argc, char **argv)
     if (r.help)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));
-    const bool first = bnf_comm_rank(world) == 0;
     const bnf_recipe *recipe = run->job->recipe;
     const bnf_explain_request asked = {.methods = methods,
                                        .metrics = metrics,
                                        .options = r.option.item,
                                        .n_options = (int)r.option.count,
-                                       .progress = first ? stdout : NULL};
-    bnf_status s = recipe->explain ? recipe->explain(run, &asked, &text)
-                                   : bnf_fail(BNF_ERR_UNSUPPORTED, "recipe '%s' has no such command", recipe->name);
-    if (s == BNF_OK && first)
-        fputs(bnf_buf_text(&text), stdout);
-    bnf_buf_release(&text);
-    bnf_run_close(run);
-    return s;
+                                       .progress = bnf_comm_rank(world) == 0 ? stdout : NULL};
+    return told(world, run, &text, recipe->explain ? recipe->explain(run, &asked, &text) : no_command(run));
 }
 
 bnf_status bnf_cmd_report(const bnf_comm *world, int argc, char **argv)
