@@ -33,7 +33,7 @@ typedef struct settings {
     int64_t samples, steps, restarts, outside_restarts, clip;
     double step;
     bnf_split split;
-    bnf_lipschitz_reals factors, radii;
+    bnf_option_reals factors, radii;
     bool help;
 } settings;
 
@@ -54,8 +54,8 @@ typedef struct campaign {
         broken;     /* flips; broken: index of the first sample whose certificate is wrong, or -1 */
     double taken;   /* largest share of a margin that the attack inside took away */
     double nearest; /* largest distance that was tried, over the radius */
-    double factor_share[BNF_LIPSCHITZ_MAX_REALS];                                 /* flipped within factor x radius */
-    double certified[BNF_LIPSCHITZ_MAX_REALS], attacked[BNF_LIPSCHITZ_MAX_REALS]; /* accuracies at fixed radii */
+    double factor_share[BNF_OPTION_MAX_REALS];                              /* flipped within factor x radius */
+    double certified[BNF_OPTION_MAX_REALS], attacked[BNF_OPTION_MAX_REALS]; /* accuracies at fixed radii */
     /* LINE: samples where a boundary was found; their mean distance to it and mean certified radius; the quotients. */
     int64_t found;
     double distance, radius, ratio_mean, ratio_least, ratio_median;
@@ -66,33 +66,33 @@ static bnf_status parse(settings *s, const char *const *options, int n, bnf_buf 
     bool given_radii = false;
     for (int i = 0; i < n; i++)
         given_radii = given_radii || strncmp(options[i], "radii=", 6) == 0;
-    bnf_lipschitz_reals none;
-    const bnf_lipschitz_option table[] = {
-        {"kind", BNF_LIPSCHITZ_WORD, "pgd_l2",
+    bnf_option_reals none;
+    const bnf_option table[] = {
+        {"kind", BNF_OPTION_WORD, "pgd_l2",
          "pgd_l2 or pgd_linf: projected gradient ascent; fgsm: one step along the sign; line: distance to the boundary "
          "along the gradient",
          0, &s->kind, kind_words},
-        {"samples", BNF_LIPSCHITZ_INT, "1000", "attack the first N samples that have a certificate", 1, &s->samples},
-        {"split", BNF_LIPSCHITZ_SPLIT, "test", "train or test", 0, &s->split},
-        {"steps", BNF_LIPSCHITZ_INT, "100", "gradient steps (fgsm: 1); line: evaluations at most", 1, &s->steps},
-        {"restarts", BNF_LIPSCHITZ_INT, "10", "starts inside the radius: the sample, then random points of the ball", 1,
+        {"samples", BNF_OPTION_INT, "1000", "attack the first N samples that have a certificate", 1, &s->samples},
+        {"split", BNF_OPTION_SPLIT, "test", "train or test", 0, &s->split},
+        {"steps", BNF_OPTION_INT, "100", "gradient steps (fgsm: 1); line: evaluations at most", 1, &s->steps},
+        {"restarts", BNF_OPTION_INT, "10", "starts inside the radius: the sample, then random points of the ball", 1,
          &s->restarts},
-        {"outside_restarts", BNF_LIPSCHITZ_INT, "1", "starts of the other attacks", 1, &s->outside_restarts},
-        {"step", BNF_LIPSCHITZ_REAL, "2.5", "length of a step, in units of radius / steps", 1e-6, &s->step},
-        {"clip", BNF_LIPSCHITZ_INT, "0", "1: keep pixels in [0,1]", 0, &s->clip},
-        {"factors", BNF_LIPSCHITZ_REALS, "2,4,8", "attacks outside: multiples of the certified radius", 1, &s->factors},
-        {"radii", BNF_LIPSCHITZ_REALS, "",
+        {"outside_restarts", BNF_OPTION_INT, "1", "starts of the other attacks", 1, &s->outside_restarts},
+        {"step", BNF_OPTION_REAL, "2.5", "length of a step, in units of radius / steps", 1e-6, &s->step},
+        {"clip", BNF_OPTION_INT, "0", "1: keep pixels in [0,1]", 0, &s->clip},
+        {"factors", BNF_OPTION_REALS, "2,4,8", "attacks outside: multiples of the certified radius", 1, &s->factors},
+        {"radii", BNF_OPTION_REALS, "",
          "fixed radii for the accuracy under attack (by default L2: " BNF_LIPSCHITZ_RADII "; L-infinity: " CUBES ")", 0,
          given_radii ? &s->radii : &none},
     };
-    BNF_TRY(bnf_lipschitz_options_parse(table, (int)(sizeof table / sizeof table[0]), options, n, text, &s->help));
+    BNF_TRY(bnf_options_parse(table, (int)(sizeof table / sizeof table[0]), options, n, text, &s->help));
     if (s->kind == FGSM) {
         s->steps = s->restarts = s->outside_restarts = 1;
         s->step = 1;
     }
     if (s->kind == LINE)
         s->restarts = s->outside_restarts = 1;
-    return given_radii ? BNF_OK : bnf_lipschitz_reals_parse("radii", kinds[s->kind].radii, 0, &s->radii);
+    return given_radii ? BNF_OK : bnf_option_reals_parse("radii", kinds[s->kind].radii, 0, &s->radii);
 }
 
 /* ---- who is attacked ---- */

@@ -4,7 +4,7 @@
 #define BNF_RECIPES_LIPSCHITZ_CERTIFY_H
 
 #include "recipes/lipschitz/bound.h"
-#include "recipes/lipschitz/options.h"
+#include "train/options.h"
 #include "train/run.h"
 
 /* One sample. Radii are Euclidean distances of pixels (net.h), rounded down; 0: nothing is certified. Within its

@@ -46,7 +46,7 @@ static void print_layers(const bnf_lipschitz_certificate *c, bnf_buf *t)
                    c->bounds.logit, c->bounds.network);
 }
 
-static void print_radii(const bnf_lipschitz_certificate *c, const bnf_lipschitz_reals *radii, bnf_buf *t)
+static void print_radii(const bnf_lipschitz_certificate *c, const bnf_option_reals *radii, bnf_buf *t)
 {
     bnf_buf_printf(t, "\n%-44s %9s", "certified for L2 perturbations of pixels", "mean");
     for (int i = 0; i < radii->count; i++)
@@ -73,7 +73,7 @@ static const char no_use[] =
     "bound of the Lipschitz constant is too large for the margins. Networks are certified well when they are trained\n"
     "under the constraint (model.constraint: bjorck, orthogonal or spectral), without batch normalisation.\n";
 
-static void print_text(const bnf_run *run, const bnf_lipschitz_certificate *c, const bnf_lipschitz_reals *radii,
+static void print_text(const bnf_run *run, const bnf_lipschitz_certificate *c, const bnf_option_reals *radii,
                        bnf_buf *t)
 {
     bnf_buf_printf(t, "%s part, %lld samples, step %lld, weights %s\n\n", bnf_split_name(c->split), (long long)c->count,
@@ -107,10 +107,10 @@ static void json_layers(const bnf_lipschitz_certificate *c, bnf_json *j)
     bnf_json_end_array(j);
 }
 
-static void json_form(const bnf_lipschitz_certificate *c, bnf_lipschitz_form form, const bnf_lipschitz_reals *radii,
+static void json_form(const bnf_lipschitz_certificate *c, bnf_lipschitz_form form, const bnf_option_reals *radii,
                       bnf_json *j)
 {
-    double share[BNF_LIPSCHITZ_MAX_REALS];
+    double share[BNF_OPTION_MAX_REALS];
     for (int i = 0; i < radii->count; i++)
         share[i] = bnf_lipschitz_certified(c, form, radii->value[i]);
     bnf_json_begin_object(j, form_names[form]);
@@ -132,7 +132,7 @@ static void json_curve(const bnf_lipschitz_certificate *c, bnf_json *j)
     bnf_json_end_object(j);
 }
 
-static bnf_status print_json(const bnf_run *run, const bnf_lipschitz_certificate *c, const bnf_lipschitz_reals *radii,
+static bnf_status print_json(const bnf_run *run, const bnf_lipschitz_certificate *c, const bnf_option_reals *radii,
                              bnf_buf *out)
 {
     bnf_json j = bnf_json_start(out, 2);
@@ -175,9 +175,8 @@ static bnf_status write_file(const bnf_run *run, const char *name, const bnf_buf
 }
 
 /* transport: NULL if it was not asked for. */
-static bnf_status write_results(const bnf_run *run, const bnf_lipschitz_certificate *c,
-                                const bnf_lipschitz_reals *radii, const bnf_lipschitz_transport *transport,
-                                bnf_buf *text)
+static bnf_status write_results(const bnf_run *run, const bnf_lipschitz_certificate *c, const bnf_option_reals *radii,
+                                const bnf_lipschitz_transport *transport, bnf_buf *text)
 {
     bnf_buf json = {0};
     print_text(run, c, radii, text);
@@ -198,16 +197,16 @@ bnf_status bnf_lipschitz_certify(bnf_run *run, const char *const *options, int n
 {
     int64_t samples, transport;
     bnf_split split;
-    bnf_lipschitz_reals radii;
+    bnf_option_reals radii;
     bool help;
-    const bnf_lipschitz_option table[] = {
-        {"samples", BNF_LIPSCHITZ_INT, "0", "certify the first N samples; 0: all", 0, &samples},
-        {"split", BNF_LIPSCHITZ_SPLIT, "test", "train or test", 0, &split},
-        {"radii", BNF_LIPSCHITZ_REALS, BNF_LIPSCHITZ_RADII, "radii to state the certified accuracy at", 0, &radii},
-        {"transport", BNF_LIPSCHITZ_INT, "0",
+    const bnf_option table[] = {
+        {"samples", BNF_OPTION_INT, "0", "certify the first N samples; 0: all", 0, &samples},
+        {"split", BNF_OPTION_SPLIT, "test", "train or test", 0, &split},
+        {"radii", BNF_OPTION_REALS, BNF_LIPSCHITZ_RADII, "radii to state the certified accuracy at", 0, &radii},
+        {"transport", BNF_OPTION_INT, "0",
          "1: also measure slopes, where x - f grad f leads, and the classes' distance (transport.json)", 0, &transport},
     };
-    BNF_TRY(bnf_lipschitz_options_parse(table, (int)(sizeof table / sizeof table[0]), options, n_options, text, &help));
+    BNF_TRY(bnf_options_parse(table, (int)(sizeof table / sizeof table[0]), options, n_options, text, &help));
     if (help)
         return BNF_OK;
     bnf_lipschitz_certificate c;

@@ -13,8 +13,8 @@
 #define STEP_MOST 0.25
 #define STEPS 200
 
-bnf_status bnf_lipschitz_explained_create(const bnf_lipschitz_net *net, const bool *method,
-                                          const bnf_lipschitz_reals *t, int64_t room, bnf_lipschitz_explained *out)
+bnf_status bnf_lipschitz_explained_create(const bnf_lipschitz_net *net, const bool *method, const bnf_option_reals *t,
+                                          int64_t room, bnf_lipschitz_explained *out)
 {
     size_t n = (size_t)room, size = (size_t)bnf_lipschitz_size(&net->in), area = (size_t)(net->in.h * net->in.w);
     size_t most = room > t->count ? n : (size_t)t->count;

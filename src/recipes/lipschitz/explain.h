@@ -13,24 +13,24 @@
 #define BNF_RECIPES_LIPSCHITZ_EXPLAIN_H
 
 #include "recipes/lipschitz/maps.h"
-#include "recipes/lipschitz/options.h"
+#include "train/options.h"
 
 /* Numbers of one sample; plain data. Distances and slopes are in pixels (net.h). */
 typedef struct bnf_lipschitz_facts {
     int64_t sample;
-    int32_t label, predicted, explained;     /* classes */
-    int32_t turned;                          /* class at the end of the path; the predicted one if it never turned */
-    double distance;                         /* from the sample to the end of the path */
-    double lead, slope;                      /* f(x), |grad f(x)| */
-    double lead_at[BNF_LIPSCHITZ_MAX_REALS]; /* f at the strip's pictures, of the class explained at x */
-    int32_t class_at[BNF_LIPSCHITZ_MAX_REALS];
+    int32_t label, predicted, explained;  /* classes */
+    int32_t turned;                       /* class at the end of the path; the predicted one if it never turned */
+    double distance;                      /* from the sample to the end of the path */
+    double lead, slope;                   /* f(x), |grad f(x)| */
+    double lead_at[BNF_OPTION_MAX_REALS]; /* f at the strip's pictures, of the class explained at x */
+    int32_t class_at[BNF_OPTION_MAX_REALS];
 } bnf_lipschitz_facts;
 
 /* Room for `room` samples; of the last call, the first `n` are filled. */
 typedef struct bnf_lipschitz_explained {
     int64_t room, n;
     const bnf_lipschitz_net *net; /* borrowed */
-    bnf_lipschitz_reals t;
+    bnf_option_reals t;
     bool scaled;                       /* to be set before bnf_lipschitz_explain */
     bnf_lipschitz_facts *facts;        /* [room] */
     float *pixels;                     /* [room, h, w, c] */
@@ -44,8 +44,8 @@ typedef struct bnf_lipschitz_explained {
 } bnf_lipschitz_explained;
 
 /* method[METHODS]: which maps. [out] out: release with bnf_lipschitz_explained_release, also after an error. */
-bnf_status bnf_lipschitz_explained_create(const bnf_lipschitz_net *net, const bool *method,
-                                          const bnf_lipschitz_reals *t, int64_t room, bnf_lipschitz_explained *out);
+bnf_status bnf_lipschitz_explained_create(const bnf_lipschitz_net *net, const bool *method, const bnf_option_reals *t,
+                                          int64_t room, bnf_lipschitz_explained *out);
 void bnf_lipschitz_explained_release(bnf_lipschitz_explained *out); /* legal on a zeroed one */
 
 /* Explains samples[n], n <= out->room: the predicted class (the f32 network's), or the label's if of_label. Not

@@ -31,27 +31,26 @@ static bnf_status parse(bnf_lipschitz_explain_settings *s, const bnf_explain_req
                         bnf_buf *text)
 {
     s->maps = bnf_lipschitz_maps_default(run);
-    const bnf_lipschitz_option table[] = {
-        {"samples", BNF_LIPSCHITZ_INT, "16", "explain the first N samples", 1, &s->samples},
-        {"split", BNF_LIPSCHITZ_SPLIT, "test", "train or test", 0, &s->split},
-        {"pictures", BNF_LIPSCHITZ_INT, "32", "PNG files of the first N of them", 0, &s->pictures},
-        {"of_label", BNF_LIPSCHITZ_INT, "0", "1: explain the label's logit instead of the predicted class's", 0,
+    const bnf_option table[] = {
+        {"samples", BNF_OPTION_INT, "16", "explain the first N samples", 1, &s->samples},
+        {"split", BNF_OPTION_SPLIT, "test", "train or test", 0, &s->split},
+        {"pictures", BNF_OPTION_INT, "32", "PNG files of the first N of them", 0, &s->pictures},
+        {"of_label", BNF_OPTION_INT, "0", "1: explain the label's logit instead of the predicted class's", 0,
          &s->of_label},
-        {"draws", BNF_LIPSCHITZ_INT, "50", "smoothgrad: noisy copies of a sample", 1, &s->maps.draws},
-        {"sigma", BNF_LIPSCHITZ_REAL, "0.2", "smoothgrad: standard deviation of the noise, in pixels", 0,
-         &s->maps.sigma},
-        {"steps", BNF_LIPSCHITZ_INT, "50", "integrated: points between baseline and sample", 2, &s->maps.steps},
-        {"baseline", BNF_LIPSCHITZ_REAL, "0", "integrated: value of the pixels where the path begins", -1e30,
+        {"draws", BNF_OPTION_INT, "50", "smoothgrad: noisy copies of a sample", 1, &s->maps.draws},
+        {"sigma", BNF_OPTION_REAL, "0.2", "smoothgrad: standard deviation of the noise, in pixels", 0, &s->maps.sigma},
+        {"steps", BNF_OPTION_INT, "50", "integrated: points between baseline and sample", 2, &s->maps.steps},
+        {"baseline", BNF_OPTION_REAL, "0", "integrated: value of the pixels where the path begins", -1e30,
          &s->maps.baseline},
-        {"t", BNF_LIPSCHITZ_REALS, "0,0.5,1,1.5,2,3,5,10", "counterfactuals x - t f(x) grad f(x)", 0, &s->t},
-        {"scaled", BNF_LIPSCHITZ_INT, "0", "1: counterfactuals x - t f(x) grad f(x) / |grad f(x)|^2", 0, &s->scaled},
+        {"t", BNF_OPTION_REALS, "0,0.5,1,1.5,2,3,5,10", "counterfactuals x - t f(x) grad f(x)", 0, &s->t},
+        {"scaled", BNF_OPTION_INT, "0", "1: counterfactuals x - t f(x) grad f(x) / |grad f(x)|^2", 0, &s->scaled},
     };
     enum { OWN = sizeof table / sizeof table[0] };
-    bnf_lipschitz_option all[OWN + BNF_LIPSCHITZ_METRICS_OPTIONS];
+    bnf_option all[OWN + BNF_LIPSCHITZ_METRICS_OPTIONS];
     memcpy(all, table, sizeof table);
     bnf_lipschitz_metrics_table(&s->metrics, all + OWN);
-    BNF_TRY(bnf_lipschitz_options_parse(all, OWN + BNF_LIPSCHITZ_METRICS_OPTIONS, request->options, request->n_options,
-                                        text, &s->help));
+    BNF_TRY(bnf_options_parse(all, OWN + BNF_LIPSCHITZ_METRICS_OPTIONS, request->options, request->n_options, text,
+                              &s->help));
     return s->t.count > 0 ? BNF_OK : bnf_fail(BNF_ERR_CONFIG, "--option t=...: give one number at least");
 }
 

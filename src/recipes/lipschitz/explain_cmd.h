@@ -5,7 +5,7 @@
 
 #include "recipes/lipschitz/maps.h"
 #include "recipes/lipschitz/metrics_cmd.h"
-#include "recipes/lipschitz/options.h"
+#include "train/options.h"
 
 /* What the command line said, the same on every rank. */
 typedef struct bnf_lipschitz_explain_settings {
@@ -14,8 +14,8 @@ typedef struct bnf_lipschitz_explain_settings {
     int64_t pictures; /* of them, so many get a PNG file */
     int64_t of_label; /* 1: the label's logit is explained, 0: the predicted class's */
     bnf_lipschitz_maps_settings maps;
-    bnf_lipschitz_reals t; /* of counterfactuals */
-    int64_t scaled;        /* 1: of gradients scaled as explain.h says */
+    bnf_option_reals t; /* of counterfactuals */
+    int64_t scaled;     /* 1: of gradients scaled as explain.h says */
     bool method[BNF_LIPSCHITZ_METHODS];
     bnf_lipschitz_metrics_options metrics;
     bool help;

@@ -47,28 +47,28 @@ typedef struct measuring {
 
 /* ---- settings ---- */
 
-void bnf_lipschitz_metrics_table(bnf_lipschitz_metrics_options *o, bnf_lipschitz_option *table)
+void bnf_lipschitz_metrics_table(bnf_lipschitz_metrics_options *o, bnf_option *table)
 {
-    const bnf_lipschitz_option entries[BNF_LIPSCHITZ_METRICS_OPTIONS] = {
-        {"metric_samples", BNF_LIPSCHITZ_INT, "500", "metrics: of the first N samples", 1, &o->samples},
-        {"metric_seed", BNF_LIPSCHITZ_INT, "-1", "metrics: of masks and noise; -1: the run's", -1, &o->seed},
-        {"softmax", BNF_LIPSCHITZ_INT, "0", "metrics: 1: scores are probabilities instead of logits", 0, &o->softmax},
-        {"deletion_steps", BNF_LIPSCHITZ_INT, "10", "deletion, insertion: steps from none to all pixels", 1, &o->steps},
-        {"fill", BNF_LIPSCHITZ_TEXT, "zero", "deletion, insertion: what pixels become: zero, uniform or mean", 0,
+    const bnf_option entries[BNF_LIPSCHITZ_METRICS_OPTIONS] = {
+        {"metric_samples", BNF_OPTION_INT, "500", "metrics: of the first N samples", 1, &o->samples},
+        {"metric_seed", BNF_OPTION_INT, "-1", "metrics: of masks and noise; -1: the run's", -1, &o->seed},
+        {"softmax", BNF_OPTION_INT, "0", "metrics: 1: scores are probabilities instead of logits", 0, &o->softmax},
+        {"deletion_steps", BNF_OPTION_INT, "10", "deletion, insertion: steps from none to all pixels", 1, &o->steps},
+        {"fill", BNF_OPTION_TEXT, "zero", "deletion, insertion: what pixels become: zero, uniform or mean", 0,
          &o->baseline},
-        {"masks", BNF_LIPSCHITZ_INT, "200", "mufidelity: masks of a sample", 2, &o->masks},
-        {"noises", BNF_LIPSCHITZ_INT, "20", "stability: noisy copies of a sample", 1, &o->noises},
-        {"noise", BNF_LIPSCHITZ_REAL, "0.1", "stability: noise is uniform from 0 to this", 0, &o->noise},
-        {"jpeg_quality", BNF_LIPSCHITZ_INT, "75", "complexity: 1 to 100", 1, &o->jpeg_quality},
-        {"attack_steps", BNF_LIPSCHITZ_INT, "50", "robustness_sr: moves at most", 1, &o->attack_steps},
-        {"shares", BNF_LIPSCHITZ_REALS, "0.1,0.2,0.3,0.4,0.5", "robustness_sr: shares of pixels that may change", 1e-6,
+        {"masks", BNF_OPTION_INT, "200", "mufidelity: masks of a sample", 2, &o->masks},
+        {"noises", BNF_OPTION_INT, "20", "stability: noisy copies of a sample", 1, &o->noises},
+        {"noise", BNF_OPTION_REAL, "0.1", "stability: noise is uniform from 0 to this", 0, &o->noise},
+        {"jpeg_quality", BNF_OPTION_INT, "75", "complexity: 1 to 100", 1, &o->jpeg_quality},
+        {"attack_steps", BNF_OPTION_INT, "50", "robustness_sr: moves at most", 1, &o->attack_steps},
+        {"shares", BNF_OPTION_REALS, "0.1,0.2,0.3,0.4,0.5", "robustness_sr: shares of pixels that may change", 1e-6,
          &o->shares},
-        {"human", BNF_LIPSCHITZ_TEXT, "", "alignment: file of human maps (.h5, .npz, .npy)", 0, &o->human_file},
-        {"human_side", BNF_LIPSCHITZ_INT, "64", "alignment: their side when they are blurred; 0: their own", 0,
+        {"human", BNF_OPTION_TEXT, "", "alignment: file of human maps (.h5, .npz, .npy)", 0, &o->human_file},
+        {"human_side", BNF_OPTION_INT, "64", "alignment: their side when they are blurred; 0: their own", 0,
          &o->human.side},
-        {"human_blur", BNF_LIPSCHITZ_INT, "10", "alignment: side of the Gaussian kernel, sigma 10; 0: none", 0,
+        {"human_blur", BNF_OPTION_INT, "10", "alignment: side of the Gaussian kernel, sigma 10; 0: none", 0,
          &o->human.kernel},
-        {"human_ceiling", BNF_LIPSCHITZ_REAL, "1", "alignment: divided by this (ClickMe: 0.65753)", 1e-6,
+        {"human_ceiling", BNF_OPTION_REAL, "1", "alignment: divided by this (ClickMe: 0.65753)", 1e-6,
          &o->human_ceiling},
     };
     o->human.sigma = 10;

@@ -6,7 +6,7 @@
 #include "recipes/lipschitz/maps.h"
 #include "recipes/lipschitz/metrics.h"
 #include "recipes/lipschitz/metrics_human.h"
-#include "recipes/lipschitz/options.h"
+#include "train/options.h"
 
 /* What the options say; bnf_lipschitz_metrics_table has their names. */
 typedef struct bnf_lipschitz_metrics_options {
@@ -14,14 +14,14 @@ typedef struct bnf_lipschitz_metrics_options {
     int64_t softmax, seed, steps, masks, noises, jpeg_quality, attack_steps;
     double noise, human_ceiling;
     const char *baseline, *human_file;
-    bnf_lipschitz_reals shares;
+    bnf_option_reals shares;
     bnf_lipschitz_human_settings human;
 } bnf_lipschitz_metrics_options;
 
 #define BNF_LIPSCHITZ_METRICS_OPTIONS 15
 
 /* Appends the settings of metrics to an option table: BNF_LIPSCHITZ_METRICS_OPTIONS entries at `table`. */
-void bnf_lipschitz_metrics_table(bnf_lipschitz_metrics_options *options, bnf_lipschitz_option *table);
+void bnf_lipschitz_metrics_table(bnf_lipschitz_metrics_options *options, bnf_option *table);
 
 /* What is measured, besides the options. */
 typedef struct bnf_lipschitz_metrics_request {

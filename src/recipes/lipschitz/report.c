@@ -104,9 +104,9 @@ static const char layers_explained[] =
     "is the smaller of two: the norm of its kernel as a matrix times the root of the largest number of patches that "
     "share a pixel, and the largest norm of its frequency response, proven between the frequencies that are computed.";
 
-static void radii_table(const bnf_lipschitz_certificate *c, const bnf_lipschitz_reals *radii, bnf_html *html)
+static void radii_table(const bnf_lipschitz_certificate *c, const bnf_option_reals *radii, bnf_html *html)
 {
-    enum { WIDTH = BNF_LIPSCHITZ_FORMS + 1, CELLS = (BNF_LIPSCHITZ_MAX_REALS + 1) * WIDTH };
+    enum { WIDTH = BNF_LIPSCHITZ_FORMS + 1, CELLS = (BNF_OPTION_MAX_REALS + 1) * WIDTH };
     static const bnf_html_column columns[WIDTH] = {{"L2 radius", false},
                                                    {"certificate", true},
                                                    {"also in f32", true},
@@ -129,10 +129,10 @@ static void radii_table(const bnf_lipschitz_certificate *c, const bnf_lipschitz_
     bnf_html_table(html, "Certified accuracy in four forms", columns, WIDTH, cells, n / WIDTH);
 }
 
-static bnf_status curve(const bnf_lipschitz_certificate *c, const bnf_lipschitz_reals *radii, bnf_html *html)
+static bnf_status curve(const bnf_lipschitz_certificate *c, const bnf_option_reals *radii, bnf_html *html)
 {
     double *radius;
-    bnf_html_mark marks[BNF_LIPSCHITZ_MAX_REALS];
+    bnf_html_mark marks[BNF_OPTION_MAX_REALS];
     BNF_TRY(bnf_alloc((size_t)c->count * sizeof *radius, "certified radii", &radius));
     for (int64_t i = 0; i < c->count; i++)
         radius[i] = bnf_lipschitz_radius(&c->samples[i], BNF_LIPSCHITZ_EXACT);
@@ -169,8 +169,8 @@ static bnf_status layer_table(const bnf_lipschitz_certificate *c, bnf_html *html
 
 static bnf_status certificates(const bnf_lipschitz_certificate *c, bnf_html *html)
 {
-    bnf_lipschitz_reals radii;
-    BNF_TRY(bnf_lipschitz_reals_parse("radii", BNF_LIPSCHITZ_RADII, 0, &radii));
+    bnf_option_reals radii;
+    BNF_TRY(bnf_option_reals_parse("radii", BNF_LIPSCHITZ_RADII, 0, &radii));
     bnf_html_section(html, "Certificates");
     bnf_html_text(html, what_it_is, c->net.bytes ? "from 0 (black) to 1 (white)" : "in the units of the data set");
     bnf_html_text(html, c->bounds.linear ? how_it_is_made : without_linear, c->bounds.features);
@@ -214,7 +214,7 @@ static void attack_factors(const bnf_json_object *o, bnf_html *html)
 
 static void attack_radii(const bnf_json_object *o, bnf_html *html)
 {
-    enum { MOST = BNF_LIPSCHITZ_MAX_REALS };
+    enum { MOST = BNF_OPTION_MAX_REALS };
     static const bnf_html_column columns[] = {{"L2 radius", false}, {"proven", true}, {"left by the attack", true}};
     const bnf_json_field *radii = numbers_of(o, "radii", 1);
     const bnf_json_field *certified = radii ? numbers_of(o, "certified_accuracy", radii->count) : NULL;

@@ -136,7 +136,7 @@ static void choose(exhibition *x)
 static bnf_status view_open(bnf_run *run, const exhibition *x, view *v)
 {
     bnf_dataset *dataset;
-    bnf_lipschitz_reals t;
+    bnf_option_reals t;
     const bnf_lipschitz_settings *settings = run->job->settings;
     bnf_lipschitz_maps_settings set = bnf_lipschitz_maps_default(run);
     v->run = run;
@@ -144,7 +144,7 @@ static bnf_status view_open(bnf_run *run, const exhibition *x, view *v)
     BNF_TRY(bnf_run_dataset(run, x->c->split, &dataset));
     BNF_TRY(bnf_lipschitz_net_create(run->job, run->params, bnf_dataset_get_info(dataset), &v->net));
     BNF_TRY(bnf_lipschitz_methods_parse(NULL, &v->net, v->method));
-    BNF_TRY(bnf_lipschitz_reals_parse("t", STRIP, 0, &t));
+    BNF_TRY(bnf_option_reals_parse("t", STRIP, 0, &t));
     BNF_TRY(bnf_lipschitz_explained_create(&v->net, v->method, &t, x->n, &v->e));
     v->e.scaled = !v->constrained;
     BNF_TRY(bnf_lipschitz_maps_create(run, &v->net, &set, (int64_t)4 * run->threads, &v->maps));

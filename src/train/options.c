@@ -1,5 +1,5 @@
-/* recipes/lipschitz/options.c - settings of banff certify and banff attack. */
-#include "recipes/lipschitz/options.h"
+/* train/options.c - settings of the commands of recipes. */
+#include "train/options.h"
 
 #include <banff/data.h>
 
@@ -22,13 +22,13 @@ static bool parse_fraction(const char *text, double *value)
     return isfinite(*value);
 }
 
-bnf_status bnf_lipschitz_reals_parse(const char *key, const char *list, double min, bnf_lipschitz_reals *reals)
+bnf_status bnf_option_reals_parse(const char *key, const char *list, double min, bnf_option_reals *reals)
 {
-    *reals = (bnf_lipschitz_reals){0};
+    *reals = (bnf_option_reals){0};
     for (const char *at = list; *at; at += *at == ',') {
         size_t n = strcspn(at, ",");
-        if (reals->count == BNF_LIPSCHITZ_MAX_REALS)
-            return bnf_fail(BNF_ERR_CONFIG, "%s: at most %d numbers", key, BNF_LIPSCHITZ_MAX_REALS);
+        if (reals->count == BNF_OPTION_MAX_REALS)
+            return bnf_fail(BNF_ERR_CONFIG, "%s: at most %d numbers", key, BNF_OPTION_MAX_REALS);
         char *text = reals->text[reals->count];
         double *value = &reals->value[reals->count];
         if (n >= sizeof reals->text[0])
@@ -42,7 +42,7 @@ bnf_status bnf_lipschitz_reals_parse(const char *key, const char *list, double m
     return BNF_OK;
 }
 
-static bnf_status set_word(const bnf_lipschitz_option *o, const char *value)
+static bnf_status set_word(const bnf_option *o, const char *value)
 {
     bnf_buf list = {0};
     for (int i = 0; o->words[i]; i++) {
@@ -58,38 +58,38 @@ static bnf_status set_word(const bnf_lipschitz_option *o, const char *value)
     return s;
 }
 
-static bnf_status set(const bnf_lipschitz_option *o, const char *value)
+static bnf_status set(const bnf_option *o, const char *value)
 {
     double real;
     switch (o->kind) {
-    case BNF_LIPSCHITZ_INT:
+    case BNF_OPTION_INT:
         if (!bnf_parse_int(value, o->target) || (double)*(int64_t *)o->target < o->min)
             return bnf_fail(BNF_ERR_CONFIG, "%s=%s: it must be an integer of at least %g", o->key, value, o->min);
         return BNF_OK;
-    case BNF_LIPSCHITZ_REAL:
+    case BNF_OPTION_REAL:
         if (!parse_fraction(value, &real) || real < o->min)
             return bnf_fail(BNF_ERR_CONFIG, "%s=%s: it must be a number of at least %g", o->key, value, o->min);
         *(double *)o->target = real;
         return BNF_OK;
-    case BNF_LIPSCHITZ_REALS:
-        return bnf_lipschitz_reals_parse(o->key, value, o->min, o->target);
-    case BNF_LIPSCHITZ_SPLIT:
+    case BNF_OPTION_REALS:
+        return bnf_option_reals_parse(o->key, value, o->min, o->target);
+    case BNF_OPTION_SPLIT:
         for (int s = 0; s < BNF_SPLIT_COUNT; s++)
             if (strcmp(value, bnf_split_name((bnf_split)s)) == 0) {
                 *(bnf_split *)o->target = (bnf_split)s;
                 return BNF_OK;
             }
         return bnf_fail(BNF_ERR_CONFIG, "%s=%s: it must be train or test", o->key, value);
-    case BNF_LIPSCHITZ_WORD:
+    case BNF_OPTION_WORD:
         return set_word(o, value);
-    case BNF_LIPSCHITZ_TEXT:
+    case BNF_OPTION_TEXT:
         *(const char **)o->target = value;
         return BNF_OK;
     }
     return BNF_OK;
 }
 
-static bnf_status unknown(const bnf_lipschitz_option *table, int n, const char *given)
+static bnf_status unknown(const bnf_option *table, int n, const char *given)
 {
     bnf_buf keys = {0};
     for (int i = 0; i < n; i++)
@@ -101,8 +101,8 @@ static bnf_status unknown(const bnf_lipschitz_option *table, int n, const char *
     return s;
 }
 
-bnf_status bnf_lipschitz_options_parse(const bnf_lipschitz_option *table, int n, const char *const *given, int n_given,
-                                       bnf_buf *text, bool *help)
+bnf_status bnf_options_parse(const bnf_option *table, int n, const char *const *given, int n_given, bnf_buf *text,
+                             bool *help)
 {
     *help = false;
     for (int i = 0; i < n; i++)
