@@ -52,11 +52,14 @@ cmp -s "$work/alone.json" "$work/one/attack.json" || wrong "attack.json differs"
 succeed "no step" launch 1 1 attack "$work/one" --option levels=0
 [ "$(sed -n 's/.*"accuracy": //p' "$work/one/attack.json")" = "$(sed -n 's/.*"attacked_accuracy": \(.*\)/\1,/p' "$work/one/attack.json")" ] ||
     wrong "a step of length 0 has changed the accuracy"
+succeed "help" "$banff" attack "$work/one" --option help
+grep -q 'levels=.*(default 1)' "$work/out" || wrong "help does not tell of levels"
 
 checks "what cannot be"
 refuse "depth" "model.depth: 18" -- "$banff" train "$work/c.yaml" --set run.folder="$work/no" --set model.depth=18
 refuse "between" "model.between: relu" "model.expansion" -- \
     "$banff" train "$work/c.yaml" --set run.folder="$work/no" --set model.between=relu --set model.expansion=0
-refuse "option" "levels=300" -- "$banff" attack "$work/one" --option levels=300
+refuse "option" "levels=300" "at most 255" -- "$banff" attack "$work/one" --option levels=300
+refuse "unknown option" "level=3" "levels, split" -- "$banff" attack "$work/one" --option level=3
 
 finish

@@ -5,12 +5,9 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "comm/agree.h"
+#include "train/options.h"
 
 #include <math.h>
-#include <string.h>
-
-static const char about[] = "  --option levels=...  largest change of a pixel, in 255ths of its range (default 1)\n"
-                            "  --option split=...  test or train (default test)\n";
 
 typedef struct attack {
     bnf_run *run;
@@ -23,8 +20,9 @@ typedef struct attack {
     bool bytes;            /* pixels are u8: they stay between 0 and 255 */
     double *scale, *shift; /* [channels] of pixels in [0,1] */
     float *moved;          /* this rank's part of a batch */
-    int64_t samples;
-    double clean, attacked; /* samples that are right, before and after */
+    int64_t size;          /* elements of a picture */
+    double attacked;       /* samples that are right after the step */
+    bnf_eval_result clean; /* means before it */
 } attack;
 
 void bnf_random_conv_step(int64_t n, int64_t channels, const double *scale, const double *shift, double epsilon,
@@ -40,24 +38,15 @@ void bnf_random_conv_step(int64_t n, int64_t channels, const double *scale, cons
     }
 }
 
-static bnf_status parse(const char *const *options, int n, attack *a)
+static bnf_status parse(const char *const *options, int n, attack *a, bnf_buf *text)
 {
-    a->levels = 1;
-    a->split = BNF_TEST;
-    for (int i = 0; i < n; i++) {
-        const char *o = options[i];
-        if (strcmp(o, "help") == 0)
-            a->help = true;
-        else if (strncmp(o, "levels=", 7) == 0 && bnf_parse_real(o + 7, &a->levels) && a->levels >= 0 &&
-                 a->levels <= 255)
-            continue;
-        else if (strcmp(o, "split=test") == 0 || strcmp(o, "split=train") == 0)
-            a->split = strcmp(o + 6, "test") == 0 ? BNF_TEST : BNF_TRAIN;
-        else
-            return bnf_fail(BNF_ERR_CONFIG,
-                            "--option %s: valid are levels=L with 0 <= L <= 255, split=test, split=train and help", o);
-    }
-    return BNF_OK;
+    const bnf_option table[] = {
+        {"levels", BNF_OPTION_REAL, "1", "largest change of a pixel, in 255ths of its range", 0, &a->levels},
+        {"split", BNF_OPTION_SPLIT, "test", "test or train", 0, &a->split},
+    };
+    BNF_TRY(bnf_options_parse(table, (int)(sizeof table / sizeof table[0]), options, n, text, &a->help));
+    return a->levels <= 255 ? BNF_OK
+                            : bnf_fail(BNF_ERR_CONFIG, "levels=%g: it must be a number of at most 255", a->levels);
 }
 
 /* What x is made of: x = pixel * scale + shift with pixels in [0,1]. */
@@ -67,6 +56,7 @@ static bnf_status read_input(attack *a, const bnf_dataset_info *info)
     const bnf_normalise n = {(bnf_normalise_mode)d->normalise, d->scale, d->shift};
     bnf_transform *t;
     a->channels = info->c;
+    a->size = info->h * info->w * info->c;
     a->bytes = info->dtype == BNF_U8;
     BNF_TRY(bnf_calloc((size_t)info->c, sizeof *a->scale, "scale of inputs", &a->scale));
     BNF_TRY(bnf_calloc((size_t)info->c, sizeof *a->shift, "shift of inputs", &a->shift));
@@ -97,7 +87,7 @@ static bnf_status build(attack *a, const bnf_dataset_info *info)
     BNF_TRY(bnf_model_plan(m, run->job, run->comm, run->threads, NULL));
     bnf_plan_leaves(m->plan, &lo, &hi);
     int64_t rows = (int64_t)(hi - lo) * (d->batch / d->leaves);
-    return bnf_alloc((size_t)(rows * info->h * info->w * info->c) * sizeof *a->moved, "attacked pictures", &a->moved);
+    return bnf_alloc((size_t)(rows * a->size) * sizeof *a->moved, "attacked pictures", &a->moved);
 }
 
 static bnf_status open_attack(attack *a, const bnf_dataset_info *info, bnf_dataset *dataset)
@@ -111,24 +101,16 @@ static bnf_status open_attack(attack *a, const bnf_dataset_info *info, bnf_datas
                           bnf_job_loader(a->run->job, a->run->comm, dataset, d->batch, d->leaves, false, &a->loader));
 }
 
-/* Every batch twice: as it is, then moved. Collective. */
-static bnf_status over_all(attack *a, int64_t sample)
+/* After a batch was run as it is: moves it and runs it again. Collective. */
+static bnf_status attack_batch(void *self, const bnf_model *model, const bnf_batch *batch)
 {
-    int64_t steps = bnf_loader_steps_per_epoch(a->loader);
-    bnf_loader_seek(a->loader, 0);
-    for (int64_t step = 0; step < steps; step++) {
-        const bnf_batch *batch = NULL;
-        BNF_TRY(bnf_comm_agree(a->run->comm, bnf_loader_next(a->loader, &batch)));
-        BNF_TRY(bnf_model_run(&a->model, batch, step));
-        a->clean += (double)batch->valid * bnf_model_scalar(&a->model, a->model.accuracy);
-        bnf_random_conv_step(batch->rows * sample, a->channels, a->scale, a->shift, a->levels / 255, a->bytes, batch->x,
-                             bnf_plan_output(a->model.plan, a->model.input_grad), a->moved);
-        bnf_batch moved = *batch;
-        moved.x = a->moved;
-        BNF_TRY(bnf_model_run(&a->model, &moved, step));
-        a->attacked += (double)batch->valid * bnf_model_scalar(&a->model, a->model.accuracy);
-        a->samples += batch->valid;
-    }
+    attack *a = self;
+    bnf_random_conv_step(batch->rows * a->size, a->channels, a->scale, a->shift, a->levels / 255, a->bytes, batch->x,
+                         bnf_plan_output(model->plan, model->input_grad), a->moved);
+    bnf_batch moved = *batch;
+    moved.x = a->moved;
+    BNF_TRY(bnf_model_run(&a->model, &moved, 0));
+    a->attacked += (double)batch->valid * bnf_model_scalar(model, model->accuracy);
     return BNF_OK;
 }
 
@@ -140,10 +122,10 @@ static bnf_status write_json(const attack *a)
     bnf_json_string(&j, "weights", a->run->weights);
     bnf_json_int(&j, "step", a->run->step);
     bnf_json_string(&j, "split", bnf_split_name(a->split));
-    bnf_json_int(&j, "samples", a->samples);
+    bnf_json_int(&j, "samples", a->clean.samples);
     bnf_json_real(&j, "levels", a->levels);
-    bnf_json_real(&j, "accuracy", a->clean / (double)a->samples);
-    bnf_json_real(&j, "attacked_accuracy", a->attacked / (double)a->samples);
+    bnf_json_real(&j, "accuracy", a->clean.accuracy);
+    bnf_json_real(&j, "attacked_accuracy", a->attacked / (double)a->clean.samples);
     bnf_json_end_object(&j);
     bnf_buf_puts(&out, "\n");
     bnf_status s = bnf_json_finish(&j);
@@ -162,24 +144,22 @@ static bnf_status run_attack(attack *a, bnf_buf *text)
     BNF_TRY(bnf_run_dataset(a->run, a->split, &dataset));
     const bnf_dataset_info *info = bnf_dataset_get_info(dataset);
     BNF_TRY(open_attack(a, info, dataset));
-    BNF_TRY(over_all(a, info->h * info->w * info->c));
+    BNF_TRY(bnf_evaluate(&a->model, a->run->comm, a->loader, 0, attack_batch, a, &a->clean));
     BNF_TRY(bnf_comm_agree(a->run->comm, bnf_comm_rank(a->run->comm) == 0 ? write_json(a) : BNF_OK));
     bnf_buf_printf(text,
                    "%s: %s part, %lld samples: accuracy %.4f, after one step of the gradient's sign (%g/255) %.4f "
                    "(attack.json)\n",
-                   a->run->folder, bnf_split_name(a->split), (long long)a->samples, a->clean / (double)a->samples,
-                   a->levels, a->attacked / (double)a->samples);
+                   a->run->folder, bnf_split_name(a->split), (long long)a->clean.samples, a->clean.accuracy, a->levels,
+                   a->attacked / (double)a->clean.samples);
     return text->status;
 }
 
 bnf_status bnf_random_conv_attack(bnf_run *run, const char *const *options, int n_options, bnf_buf *text)
 {
     attack a = {.run = run};
-    BNF_TRY(parse(options, n_options, &a));
-    if (a.help) {
-        bnf_buf_puts(text, about);
-        return text->status;
-    }
+    BNF_TRY(parse(options, n_options, &a, text));
+    if (a.help)
+        return BNF_OK;
     bnf_status s = run_attack(&a, text);
     bnf_loader_destroy(a.loader);
     bnf_model_release(&a.model);
