@@ -20,23 +20,33 @@ double bnf_random_conv_bound(int64_t fan_in)
     return 1 / sqrt((double)fan_in);
 }
 
-double bnf_random_conv_filter(uint64_t seed, uint64_t layer, int64_t fan_in, int64_t i)
+/* What elements 4 block, ..., 4 block + 3 of a layer's filters are made of. */
+static bnf_philox_block block_of(uint64_t seed, uint64_t layer, int64_t block)
 {
     bnf_philox_key key = bnf_philox_key_layer(bnf_philox_key_make(seed, STREAM_FILTERS), layer);
-    bnf_philox_block b = bnf_philox(key, bnf_philox_counter(0, (uint64_t)(i / 4), 0));
-    return bnf_random_conv_bound(fan_in) * (2 * (double)bnf_philox_unit_f32(b.v[i % 4]) - 1);
+    return bnf_philox(key, bnf_philox_counter(0, (uint64_t)block, 0));
+}
+
+static double element(double bound, const bnf_philox_block *b, int64_t i)
+{
+    return bound * (2 * (double)bnf_philox_unit_f32(b->v[i % 4]) - 1);
+}
+
+double bnf_random_conv_filter(uint64_t seed, uint64_t layer, int64_t fan_in, int64_t i)
+{
+    bnf_philox_block b = block_of(seed, layer, i / 4);
+    return element(bnf_random_conv_bound(fan_in), &b, i);
 }
 
 /* w[filters * fan_in]; one call of the generator for four elements. */
 static void draw_filters(const bnf_random_conv_fold *f, bnf_dtype real, void *w)
 {
-    bnf_philox_key key = bnf_philox_key_layer(bnf_philox_key_make(f->seed, STREAM_FILTERS), f->layer);
     double bound = bnf_random_conv_bound(f->fan_in);
     bnf_philox_block b = {{0}};
     for (int64_t i = 0; i < f->filters * f->fan_in; i++) {
         if (i % 4 == 0)
-            b = bnf_philox(key, bnf_philox_counter(0, (uint64_t)(i / 4), 0));
-        double v = bound * (2 * (double)bnf_philox_unit_f32(b.v[i % 4]) - 1);
+            b = block_of(f->seed, f->layer, i / 4);
+        double v = element(bound, &b, i);
         if (real == BNF_F32)
             ((float *)w)[i] = (float)v;
         else
