@@ -63,17 +63,15 @@ static bnf_status describe(const char *checkpoint, const char *folder)
 /* RUN/checkpoints/FILE.h5 -> RUN; what lies elsewhere: its own folder. */
 static bnf_status of_checkpoint(const char *path)
 {
-    static const char inside[] = "checkpoints";
+    static const char inside[] = "/checkpoints";
+    const char *slash = strrchr(path, '/');
     char *folder;
-    BNF_TRY(bnf_strdup(path, &folder));
-    char *slash = strrchr(folder, '/');
+    BNF_TRY(bnf_strdup(slash ? path : ".", &folder));
     if (slash)
-        *slash = 0;
-    else
-        strcpy(folder, "."); /* the name of a checkpoint is longer */
+        folder[slash - path] = 0;
     size_t n = strlen(folder), m = sizeof inside - 1;
-    if (slash && n > m && strcmp(folder + n - m, inside) == 0 && folder[n - m - 1] == '/')
-        folder[n - m - 1] = 0;
+    if (n > m && strcmp(folder + n - m, inside) == 0)
+        folder[n - m] = 0;
     bnf_status s = describe(path, folder);
     bnf_free(folder);
     return s;
@@ -82,18 +80,17 @@ static bnf_status of_checkpoint(const char *path)
 bnf_status bnf_inspect_filters(const char *path)
 {
     char *checkpoint = NULL;
-    bnf_buf folder = {0}, refused = {0};
+    bnf_buf folder = {0};
     if (!bnf_fs_is_folder(path))
         return of_checkpoint(path);
     bnf_status s = bnf_fs_join(&folder, path, "checkpoints");
     if (s == BNF_OK)
-        s = bnf_ckpt_find_newest(bnf_buf_text(&folder), &checkpoint, &refused);
+        s = bnf_ckpt_find_newest(bnf_buf_text(&folder), &checkpoint, NULL);
     if (s == BNF_OK && !checkpoint)
         s = bnf_fail(BNF_ERR_IO, "%s holds no checkpoint that verifies", bnf_buf_text(&folder));
     if (s == BNF_OK)
         s = describe(checkpoint, path);
     bnf_free(checkpoint);
     bnf_buf_release(&folder);
-    bnf_buf_release(&refused);
     return s;
 }

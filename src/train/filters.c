@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum { PER_ROW = 8, CELL = 12, GAP = 12 }; /* of the picture; pixels */
+enum { RANDOM_LEAST = 3 };                 /* kernels from which on the entropy of random ones is positive */
 
 /* ---- one layer ------------------------------------------------------------------------------------------------- */
 
@@ -49,6 +50,9 @@ static double noise_of(int64_t n, int64_t positions, const float *w)
 bnf_status bnf_filters_entropy(int64_t n, int64_t positions, const float *w, double *entropy)
 {
     double *space, total = 0;
+    if (positions > BNF_LA_EIG_MAX)
+        return bnf_fail(BNF_ERR_UNSUPPORTED, "kernels of %lld positions: at most %d", (long long)positions,
+                        BNF_LA_EIG_MAX);
     size_t square = (size_t)(positions * positions), scratch = bnf_la_eig_scratch(positions, false);
     BNF_TRY(bnf_alloc((square + 2 * (size_t)positions) * sizeof *space + scratch, "filter statistics", &space));
     double *mean = space + square, *lambda = mean + positions;
@@ -109,7 +113,8 @@ static bnf_status read_layer(bnf_ckpt_reader *reader, const bnf_ckpt_entry *e, b
         s = bnf_filters_entropy(n, positions, w, &l->entropy);
     if (s == BNF_OK)
         bnf_filters_variance(n, positions, w, l->map);
-    l->relative = l->height == 3 && l->width == 3 ? l->entropy / bnf_filters_random_entropy(n) : NAN;
+    l->relative =
+        l->height == 3 && l->width == 3 && n >= RANDOM_LEAST ? l->entropy / bnf_filters_random_entropy(n) : NAN;
     bnf_free(w);
     return s == BNF_OK ? s : bnf_fail_context(s, "weight '%s'", l->name);
 }

@@ -50,6 +50,7 @@ static void entropy_known(void **state)
     two[3] = NAN;
     double entropy;
     assert_fails(bnf_filters_entropy(4, 9, two, &entropy), BNF_ERR_NUMERIC, "");
+    assert_fails(bnf_filters_entropy(0, 200 * 200, two, &entropy), BNF_ERR_UNSUPPORTED, "40000 positions");
 }
 
 static float *random_kernels(int64_t n)
@@ -100,7 +101,7 @@ static void variance_known(void **state)
         assert_near(map[k], 0, 0);
 }
 
-/* Two layers with spatial filters, and much that is none. */
+/* Three layers with spatial filters, and much that is none. */
 static void checkpoint_and_picture(void **state)
 {
     (void)state;
@@ -117,17 +118,20 @@ static void checkpoint_and_picture(void **state)
     } arrays[] = {{"params/b.weight", {5, 2, 3, 3}, kernels},
                   {"params/a.weight", {2, 1, 3, 5}, wide},
                   {"params/c.shortcut", {9, 10, 1, 1}, other},
+                  {"params/d.weight", {2, 1, 3, 3}, kernels},
                   {"owner/b.weight/momentum", {5, 2, 3, 3}, other}};
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         assert_ok(bnf_ckpt_writer_add(writer, arrays[i].name, BNF_F32, 4, arrays[i].dim, arrays[i].w));
     assert_ok(bnf_ckpt_writer_commit(writer));
     bnf_filters f;
     assert_ok(bnf_filters_read(ckpt_path(7), &f));
-    assert_int_equal(f.count, 2);
+    assert_int_equal(f.count, 3);
     assert_string_equal(f.layer[0].name, "a.weight");
     assert_true(isnan(f.layer[0].relative) && f.layer[0].height == 3 && f.layer[0].width == 5);
     assert_string_equal(f.layer[1].name, "b.weight");
     assert_near(f.layer[1].entropy, 0, 1e-12);
+    assert_true(f.layer[1].relative == 0);
+    assert_true(isnan(f.layer[2].relative)); /* two kernels have no entropy that random ones could exceed */
     assert_near(f.layer[1].map[4], 9, 1e-12);
     assert_near(f.layer[0].map[0], 0.5 * 15 / (1 - 1.0 / 30), 1e-12); /* one of 30 elements is 1 */
     assert_true(f.most == f.layer[1].map[4]);
@@ -136,7 +140,7 @@ static void checkpoint_and_picture(void **state)
     assert_ok(bnf_filters_draw(&f, path));
     png_image image = {.version = PNG_IMAGE_VERSION};
     assert_true(png_image_begin_read_from_file(&image, path));
-    assert_true(image.width == 2 * (5 * 12 + 12) + 12 && image.height == 5 * 12 + 2 * 12);
+    assert_true(image.width == 3 * (5 * 12 + 12) + 12 && image.height == 5 * 12 + 2 * 12);
     image.format = PNG_FORMAT_RGB;
     uint8_t *pixels = malloc(PNG_IMAGE_SIZE(image)), expected[3];
     assert_non_null(pixels);
