@@ -42,16 +42,22 @@ succeed "inspect --filters" "$banff" inspect "$work/one" --filters
 [ "$(grep -c '^st.*of 3 x 3$' "$work/out")" = 7 ] || wrong "not seven layers"
 [ -s "$work/one/filters.png" ] || wrong "no filters.png"
 succeed "of a checkpoint" "$banff" inspect "$file" --filters
+refuse "of no name" "cannot" -- "$banff" inspect "" --filters
 refuse "of a set of images" "glyphs.h5" -- "$banff" inspect "$data" --filters
 
-checks "attack: the same from 1 and 2 ranks; no step, no loss of accuracy"
-succeed "1 rank" launch 1 2 attack "$work/one" --option levels=8
-cp "$work/one/attack.json" "$work/alone.json"
-succeed "2 ranks" launch 2 1 attack "$work/one" --option levels=8
-cmp -s "$work/alone.json" "$work/one/attack.json" || wrong "attack.json differs"
-succeed "no step" launch 1 1 attack "$work/one" --option levels=0
-[ "$(sed -n 's/.*"accuracy": //p' "$work/one/attack.json")" = "$(sed -n 's/.*"attacked_accuracy": \(.*\)/\1,/p' "$work/one/attack.json")" ] ||
-    wrong "a step of length 0 has changed the accuracy"
+checks "attack: the same from 1 and 2 ranks; a step costs accuracy, none costs nothing"
+figure() { sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p" "$work/learned/attack.json"; }
+succeed "more pictures" "$banff" synth glyphs --out "$work/more.h5" --train 640 --test 200 --size 12x12
+succeed "a run that learns" launch 1 2 train "$work/c.yaml" --set data.file="$work/more.h5" --set run.folder="$work/learned" \
+    --set train.epochs=4 --set optim.weight_decay=0
+succeed "1 rank" launch 1 2 attack "$work/learned" --option levels=8
+cp "$work/learned/attack.json" "$work/alone.json"
+awk -v a="$(figure accuracy)" -v b="$(figure attacked_accuracy)" 'BEGIN { exit !(a > 0.15 && b < a / 2) }' ||
+    wrong "accuracy $(figure accuracy), attacked $(figure attacked_accuracy)"
+succeed "2 ranks" launch 2 1 attack "$work/learned" --option levels=8
+cmp -s "$work/alone.json" "$work/learned/attack.json" || wrong "attack.json differs"
+succeed "no step" launch 1 1 attack "$work/learned" --option levels=0
+[ "$(figure accuracy)" = "$(figure attacked_accuracy)" ] || wrong "a step of length 0 has changed the accuracy"
 succeed "help" "$banff" attack "$work/one" --option help
 grep -q 'levels=.*(default 1)' "$work/out" || wrong "help does not tell of levels"
 
