@@ -140,6 +140,24 @@ bnf_status bnf_data_check(const bnf_data_settings *d)
     return BNF_OK;
 }
 
+static bnf_normalise normalise_of(const bnf_data_settings *d)
+{
+    return (bnf_normalise){(bnf_normalise_mode)d->normalise, d->scale, d->shift};
+}
+
+bnf_status bnf_data_pixels(const bnf_data_settings *d, const bnf_dataset_info *data, double *scale, double *shift)
+{
+    bnf_transform *t;
+    bnf_normalise n = normalise_of(d);
+    BNF_TRY(bnf_transform_create(data, &n, &t));
+    for (int64_t c = 0; c < data->c; c++) {
+        scale[c] = bnf_transform_scale(t)[c] * (data->dtype == BNF_U8 ? 255 : 1);
+        shift[c] = bnf_transform_shift(t)[c];
+    }
+    bnf_transform_destroy(t);
+    return BNF_OK;
+}
+
 bnf_loader_config bnf_data_loader_config(const bnf_data_settings *d, uint64_t seed)
 {
     bool strata = d->sampler == BNF_SAMPLER_STRATIFIED, clusters = d->sampler == BNF_SAMPLER_CLUSTER;
@@ -148,7 +166,7 @@ bnf_loader_config bnf_data_loader_config(const bnf_data_settings *d, uint64_t se
                                .leaves = d->leaves,
                                .prefetch = (int)d->prefetch,
                                .hold_bytes = BNF_LOADER_HOLD_DEFAULT,
-                               .normalise = {(bnf_normalise_mode)d->normalise, d->scale, d->shift},
+                               .normalise = normalise_of(d),
                                .augment = {.flip = d->flip,
                                            .pad_crop = d->pad_crop,
                                            .resized_crop = d->resized_crop,

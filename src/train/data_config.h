@@ -42,6 +42,12 @@ bnf_status bnf_data_open(const bnf_data_settings *settings, bnf_split split, bnf
 /* Everything of a loader's configuration that the section says, for training. Arrays are borrowed from `settings`. */
 bnf_loader_config bnf_data_loader_config(const bnf_data_settings *settings, uint64_t seed);
 
+/* What the network sees of a pixel: x = pixel * scale[c] + shift[c], where a pixel is a stored value / 255 of a u8 set,
+ * so in [0,1], and of an f32 set the value itself. [out] scale, shift [data->c]. Errors: those of bnf_transform_create.
+ */
+bnf_status bnf_data_pixels(const bnf_data_settings *settings, const bnf_dataset_info *data, double *scale,
+                           double *shift);
+
 /* Rows of the global batch in training: the capacity, or what the sampler needs, as a multiple of the leaves. [out]
  * rows. Errors: BNF_ERR_CONFIG if a step would not fit into the capacity, or not surely enough; those of the sampler.
  * */

@@ -179,18 +179,10 @@ static bnf_status fill_stages(bnf_lipschitz_net *net, const bnf_layer *layers, b
 
 static bnf_status fill_input(bnf_lipschitz_net *net, const bnf_job *job, const bnf_dataset_info *data)
 {
-    bnf_transform *t;
-    bnf_normalise n = {(bnf_normalise_mode)job->data.normalise, job->data.scale, job->data.shift};
-    BNF_TRY(bnf_transform_create(data, &n, &t));
     net->in = (bnf_lipschitz_shape){data->h, data->w, data->c};
     net->bytes = data->dtype == BNF_U8;
     net->pixel = net->bytes ? 255 : 1;
-    for (int64_t c = 0; c < data->c; c++) {
-        net->scale[c] = bnf_transform_scale(t)[c] * net->pixel;
-        net->shift[c] = bnf_transform_shift(t)[c];
-    }
-    bnf_transform_destroy(t);
-    return BNF_OK;
+    return bnf_data_pixels(&job->data, data, net->scale, net->shift);
 }
 
 bnf_status bnf_lipschitz_net_create(const bnf_job *job, const bnf_params *params, const bnf_dataset_info *data,

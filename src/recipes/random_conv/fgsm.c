@@ -16,13 +16,13 @@ typedef struct attack {
     bool help;
     bnf_model model;
     bnf_loader *loader;
-    int64_t channels;
-    bool bytes;            /* pixels are u8: they stay between 0 and 255 */
-    double *scale, *shift; /* [channels] of pixels in [0,1] */
-    float *moved;          /* this rank's part of a batch */
-    int64_t size;          /* elements of a picture */
-    double attacked;       /* samples that are right after the step */
-    bnf_eval_result clean; /* means before it */
+    int64_t channels, size; /* size: elements of a picture */
+    bool bytes;             /* pixels are u8: they stay between 0 and 255 */
+    float *moved;           /* this rank's part of a batch */
+    bnf_eval_result clean;  /* means before the step */
+    double attacked;        /* samples that are right after it */
+    /* Network input = pixel * scale + shift. */
+    double scale[BNF_DATA_MAX_CHANNELS], shift[BNF_DATA_MAX_CHANNELS];
 } attack;
 
 void bnf_random_conv_step(int64_t n, int64_t channels, const double *scale, const double *shift, double epsilon,
@@ -49,32 +49,16 @@ static bnf_status parse(const char *const *options, int n, attack *a, bnf_buf *t
                             : bnf_fail(BNF_ERR_CONFIG, "levels=%g: it must be a number of at most 255", a->levels);
 }
 
-/* What x is made of: x = pixel * scale + shift with pixels in [0,1]. */
-static bnf_status read_input(attack *a, const bnf_dataset_info *info)
-{
-    const bnf_data_settings *d = &a->run->job->data;
-    const bnf_normalise n = {(bnf_normalise_mode)d->normalise, d->scale, d->shift};
-    bnf_transform *t;
-    a->channels = info->c;
-    a->size = info->h * info->w * info->c;
-    a->bytes = info->dtype == BNF_U8;
-    BNF_TRY(bnf_calloc((size_t)info->c, sizeof *a->scale, "scale of inputs", &a->scale));
-    BNF_TRY(bnf_calloc((size_t)info->c, sizeof *a->shift, "shift of inputs", &a->shift));
-    BNF_TRY(bnf_transform_create(info, &n, &t));
-    for (int64_t c = 0; c < info->c; c++) {
-        a->scale[c] = bnf_transform_scale(t)[c] * (a->bytes ? 255 : 1);
-        a->shift[c] = bnf_transform_shift(t)[c];
-    }
-    bnf_transform_destroy(t);
-    return BNF_OK;
-}
-
 static bnf_status build(attack *a, const bnf_dataset_info *info)
 {
     bnf_run *run = a->run;
     bnf_model *m = &a->model;
     const bnf_data_settings *d = &run->job->data;
     int lo, hi;
+    a->channels = info->c;
+    a->size = info->h * info->w * info->c;
+    a->bytes = info->dtype == BNF_U8;
+    BNF_TRY(bnf_data_pixels(d, info, a->scale, a->shift));
     BNF_TRY(bnf_model_build(run->job, run->params, info, d->batch, d->leaves, false, m));
     bnf_scope scope = {.params = run->params,
                        .graph = m->graph,
@@ -93,10 +77,7 @@ static bnf_status build(attack *a, const bnf_dataset_info *info)
 static bnf_status open_attack(attack *a, const bnf_dataset_info *info, bnf_dataset *dataset)
 {
     const bnf_data_settings *d = &a->run->job->data;
-    bnf_status s = read_input(a, info);
-    if (s == BNF_OK)
-        s = build(a, info);
-    BNF_TRY(bnf_comm_agree(a->run->comm, s));
+    BNF_TRY(bnf_comm_agree(a->run->comm, build(a, info)));
     return bnf_comm_agree(a->run->comm,
                           bnf_job_loader(a->run->job, a->run->comm, dataset, d->batch, d->leaves, false, &a->loader));
 }
@@ -163,8 +144,6 @@ bnf_status bnf_random_conv_attack(bnf_run *run, const char *const *options, int 
     bnf_status s = run_attack(&a, text);
     bnf_loader_destroy(a.loader);
     bnf_model_release(&a.model);
-    bnf_free(a.scale);
-    bnf_free(a.shift);
     bnf_free(a.moved);
     return s;
 }
