@@ -17,7 +17,7 @@ bnf_status bnf_lipschitz_explained_create(const bnf_lipschitz_net *net, const bo
                                           int64_t room, bnf_lipschitz_explained *out)
 {
     size_t n = (size_t)room, size = (size_t)bnf_lipschitz_size(&net->in), area = (size_t)(net->in.h * net->in.w);
-    size_t most = room > t->count ? n : (size_t)t->count;
+    size_t most = n * (size_t)(t->count > 1 ? t->count : 1);
     *out = (bnf_lipschitz_explained){.room = room, .net = net, .t = *t};
     BNF_TRY(bnf_calloc(n, sizeof *out->facts, "samples to explain", &out->facts));
     BNF_TRY(bnf_calloc(n * size, sizeof(float), "pictures to explain", &out->pixels));
@@ -61,9 +61,10 @@ static double length(int64_t n, const float *x)
     return sqrt(sum);
 }
 
-static bnf_status strip(bnf_lipschitz_maps *maps, int64_t i, bnf_lipschitz_explained *out)
+/* The pictures of sample i; out->gradient is that of its lead. */
+static void place_strip(int64_t i, bnf_lipschitz_explained *out)
 {
-    int64_t size = bnf_lipschitz_size(&out->net->in), n = out->t.count, outputs = out->net->outputs;
+    int64_t size = bnf_lipschitz_size(&out->net->in), n = out->t.count;
     const float *x = out->pixels + i * size, *g = out->gradient + i * size;
     float *at = out->strip + i * n * size;
     bnf_lipschitz_facts *f = &out->facts[i];
@@ -73,10 +74,20 @@ static bnf_status strip(bnf_lipschitz_maps *maps, int64_t i, bnf_lipschitz_expla
     for (int64_t t = 0; t < n; t++)
         for (int64_t k = 0; k < size; k++)
             at[t * size + k] = (float)(x[k] - out->t.value[t] * unit * g[k]);
-    BNF_TRY(bnf_lipschitz_maps_scores(maps, at, n, out->logits));
-    for (int64_t t = 0; t < n; t++) {
-        f->lead_at[t] = bnf_lipschitz_lead(out->logits + t * outputs, outputs, f->explained);
-        f->class_at[t] = bnf_lipschitz_class(out->logits + t * outputs, outputs);
+}
+
+/* The strips of all samples, evaluated together. */
+static bnf_status strips(bnf_lipschitz_maps *maps, bnf_lipschitz_explained *out)
+{
+    int64_t n = out->t.count, outputs = out->net->outputs;
+    BNF_TRY(bnf_lipschitz_maps_lead(maps, out->pixels, out->classes, out->n, out->logits, out->lead, out->gradient));
+    for (int64_t i = 0; i < out->n; i++)
+        place_strip(i, out);
+    BNF_TRY(bnf_lipschitz_maps_scores(maps, out->strip, out->n * n, out->logits));
+    for (int64_t k = 0; k < out->n * n; k++) {
+        bnf_lipschitz_facts *f = &out->facts[k / n];
+        f->lead_at[k % n] = bnf_lipschitz_lead(out->logits + k * outputs, outputs, f->explained);
+        f->class_at[k % n] = bnf_lipschitz_class(out->logits + k * outputs, outputs);
     }
     return BNF_OK;
 }
@@ -157,8 +168,6 @@ bnf_status bnf_lipschitz_explain(bnf_run *run, bnf_split split, bnf_lipschitz_ma
         if (out->map[m])
             BNF_TRY(bnf_lipschitz_maps_run(maps, (bnf_lipschitz_method)m, out->pixels, out->classes, samples, n,
                                            out->map[m]));
-    BNF_TRY(bnf_lipschitz_maps_lead(maps, out->pixels, out->classes, n, out->logits, out->lead, out->gradient));
-    for (int64_t i = 0; i < n; i++)
-        BNF_TRY(strip(maps, i, out));
+    BNF_TRY(strips(maps, out));
     return follow(maps, out);
 }

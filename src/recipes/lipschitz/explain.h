@@ -37,7 +37,7 @@ typedef struct bnf_lipschitz_explained {
     float *map[BNF_LIPSCHITZ_METHODS]; /* [room, h, w], NULL: not asked for */
     float *strip;                      /* [room, t.count, h, w, c] */
     float *turned;                     /* [room, h, w, c]: the first point of another class on the path */
-    float *work, *gradient, *logits;   /* [room, h, w, c]; the same; [max(room, t.count), outputs] */
+    float *work, *gradient, *logits;   /* [room, h, w, c]; the same; [room max(1, t.count), outputs] */
     double *lead;                      /* [room] */
     int32_t *classes;                  /* [room] */
     int64_t *open;                     /* [room] */
