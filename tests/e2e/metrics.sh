@@ -83,6 +83,8 @@ refuse "no such metric" "no metric 'fidelity'" "mufidelity_zero" -- explain 1 1 
 refuse "no maps" "human=FILE" -- explain 1 1 --metrics alignment
 refuse "no such fill" "fill=grey" -- explain 1 1 --metrics all --option fill=grey
 refuse "quality" "jpeg_quality=101" -- explain 1 1 --metrics all --option jpeg_quality=101
+refuse "too many masks" "masks=576460752303423488: it must be at most 1000000" \
+    -- explain 1 1 --metrics all --option masks=576460752303423488
 refuse "maps that are not there" "nowhere.h5" -- explain 1 1 --metrics all --option human="$work/nowhere.h5"
 head -c 90 "$work/human.npy" >"$work/cut.npy"
 every_rank "maps that are cut off" 2 "cut.npy" -- explain "$run" --metrics all --option human="$work/cut.npy"

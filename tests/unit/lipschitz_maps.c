@@ -382,12 +382,27 @@ static void test_names(void **state)
     lab_close(&l);
 }
 
+/* Settings whose products could overflow are refused. */
+static void test_too_many(void **state)
+{
+    (void)state;
+    static lab l;
+    bnf_lipschitz_maps *maps;
+    lab_open(&l, (bnf_layer[]){layer(BNF_LAYER_DENSE, 3)}, 1);
+    bnf_lipschitz_maps_settings draws = bnf_lipschitz_maps_default(&l.run), steps = draws;
+    draws.draws = steps.steps = INT64_MAX / 2;
+    assert_fails(bnf_lipschitz_maps_create(&l.run, &l.net, &draws, 1, &maps), BNF_ERR_ARG, "draws or steps");
+    assert_fails(bnf_lipschitz_maps_create(&l.run, &l.net, &steps, 1, &maps), BNF_ERR_ARG, "draws or steps");
+    assert_null(maps);
+    lab_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_linear),  cmocka_unit_test(test_completeness),       cmocka_unit_test(test_smoothgrad),
         cmocka_unit_test(test_gradcam), cmocka_unit_test(test_rows_are_their_own), cmocka_unit_test(test_one_output),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names),   cmocka_unit_test(test_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

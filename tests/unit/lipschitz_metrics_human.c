@@ -128,7 +128,7 @@ static void test_prepared(void **state)
 static void test_files(void **state)
 {
     (void)state;
-    static const int64_t dim[3] = {MAPS, ROWS, COLUMNS}, numbers[MAPS] = {12, 3, 11};
+    static const int64_t dim[3] = {MAPS, ROWS, COLUMNS}, numbers[MAPS] = {12, INT64_MIN, 11};
     float maps[MAPS * ROWS * COLUMNS];
     bnf_lipschitz_human human;
     const size_t one = ROWS * COLUMNS * sizeof(float);

@@ -16,7 +16,7 @@ struct bnf_lipschitz_maps {
     const bnf_lipschitz_net *net;
     bnf_lipschitz_maps_settings set;
     int64_t rows;
-    bnf_lipschitz_probe probe[BNF_LIPSCHITZ_LOGITS + 1]; /* by figure; rows 0: not built yet */
+    bnf_lipschitz_probe probe[BNF_LIPSCHITZ_LOGITS + 1]; /* by figure; weight NULL: not built yet */
     double *sum;                                         /* [size] gradient of one sample, summed over its points */
 };
 
@@ -74,6 +74,8 @@ bnf_status bnf_lipschitz_maps_create(bnf_run *run, const bnf_lipschitz_net *net,
     *maps = NULL;
     if (rows < 1 || settings->draws < 1 || settings->steps < 2)
         return bnf_fail(BNF_ERR_ARG, "maps need at least 1 row, 1 draw and 2 steps");
+    if (settings->draws > INT32_MAX || settings->steps > INT32_MAX) /* counters of random numbers have 32 bits */
+        return bnf_fail(BNF_ERR_ARG, "maps of more than %d draws or steps", INT32_MAX);
     BNF_TRY(bnf_calloc(1, sizeof *m, "attribution maps", &m));
     *m = (bnf_lipschitz_maps){.run = run, .net = net, .set = *settings, .rows = rows};
     bnf_status s = bnf_alloc((size_t)bnf_lipschitz_size(&net->in) * sizeof *m->sum, "gradient of a sample", &m->sum);

@@ -49,7 +49,7 @@ bool bnf_lipschitz_method_suits(bnf_lipschitz_method method, const bnf_lipschitz
 bnf_status bnf_lipschitz_methods_parse(const char *list, const bnf_lipschitz_net *net, bool *chosen);
 
 typedef struct bnf_lipschitz_maps_settings {
-    int64_t draws;   /* smoothgrad: >= 1 */
+    int64_t draws;   /* smoothgrad: >= 1; like steps at most INT32_MAX */
     double sigma;    /* smoothgrad: standard deviation of the noise, in pixels */
     int64_t steps;   /* integrated: points on the path, >= 2 */
     double baseline; /* integrated: value of all pixels where the path begins */

@@ -169,6 +169,7 @@ static void alignment(const bnf_metric_job *job)
                 job->set->human_ceiling;
 }
 
+/* NaN becomes 0. */
 static void grey(int64_t n, const float *map, uint8_t *pixels)
 {
     double low = INFINITY, high = -INFINITY;
@@ -177,7 +178,7 @@ static void grey(int64_t n, const float *map, uint8_t *pixels)
         high = fmax(high, map[i]);
     }
     for (int64_t i = 0; i < n; i++)
-        pixels[i] = high > low ? (uint8_t)floor(255 * (map[i] - low) / (high - low) + 0.5) : 0;
+        pixels[i] = high > low ? (uint8_t)fmin(fmax(floor(255 * (map[i] - low) / (high - low) + 0.5), 0), 255) : 0;
 }
 
 static bnf_status complexity(const bnf_metric_job *job)

@@ -15,7 +15,8 @@
 
 enum {
     VALUES = 1 << 18, /* of pictures that a thread gets at a time, but 2 to 32 pictures */
-    PIECE = 64        /* samples between two agreements of the ranks */
+    PIECE = 64,       /* samples between two agreements of the ranks */
+    MOST = 1000000    /* of a number that sizes of arrays grow with */
 };
 
 typedef struct summary {
@@ -103,6 +104,25 @@ static bnf_status wanted(const bnf_lipschitz_metrics_request *r, bool human, boo
     return BNF_OK;
 }
 
+/* What sizes are computed from, without overflow. */
+static bnf_status check_limits(const bnf_lipschitz_metrics_options *o)
+{
+    const struct {
+        const char *key;
+        int64_t value, most;
+    } limits[] = {{"jpeg_quality", o->jpeg_quality, 100},
+                  {"deletion_steps", o->steps, MOST},
+                  {"masks", o->masks, MOST},
+                  {"noises", o->noises, MOST},
+                  {"human_side", o->human.side, MOST},
+                  {"human_blur", o->human.kernel, MOST}};
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+        if (limits[i].value > limits[i].most)
+            return bnf_fail(BNF_ERR_CONFIG, "%s=%lld: it must be at most %lld", limits[i].key,
+                            (long long)limits[i].value, (long long)limits[i].most);
+    return BNF_OK;
+}
+
 static bnf_status settle(measuring *m)
 {
     static const char *const fills[] = {"zero", "uniform", "mean"};
@@ -112,8 +132,7 @@ static bnf_status settle(measuring *m)
         fill++;
     if (fill == 3)
         return bnf_fail(BNF_ERR_CONFIG, "fill=%s: it must be zero, uniform or mean", o->baseline);
-    if (o->jpeg_quality > 100)
-        return bnf_fail(BNF_ERR_CONFIG, "jpeg_quality=%lld: it must be at most 100", (long long)o->jpeg_quality);
+    BNF_TRY(check_limits(o));
     if (o->shares.count == 0)
         return bnf_fail(BNF_ERR_CONFIG, "shares: give at least one");
     m->set = bnf_lipschitz_metric_defaults(o->seed < 0 ? (uint64_t)m->run->job->seed : (uint64_t)o->seed);
@@ -354,7 +373,9 @@ static void print_table(const measuring *m, double seconds, bnf_buf *t)
             continue;
         bnf_buf_printf(t, "\n%-20s", bnf_lipschitz_metric_names[j]);
         for (int k = 0; k < BNF_LIPSCHITZ_METHODS; k++)
-            if (m->request->method[k] && m->result[k][j].count > 0)
+            if (m->request->method[k] && m->result[k][j].count == 1) /* no standard error */
+                bnf_buf_printf(t, " %10.4f %8s", m->result[k][j].mean, "");
+            else if (m->request->method[k] && m->result[k][j].count > 0)
                 bnf_buf_printf(t, " %10.4f +-%7.4f", m->result[k][j].mean, m->result[k][j].error);
             else if (m->request->method[k])
                 bnf_buf_printf(t, " %19s", "-");

@@ -202,9 +202,10 @@ static bnf_status take_maps(const store *s, const bnf_lipschitz_human_settings *
                             int64_t h, int64_t w, bnf_lipschitz_human *human)
 {
     for (int64_t i = 0; i < s->n; i++) {
-        int64_t sample = s->samples ? s->samples[i] : i, at = sample - first;
-        if (at < 0 || at >= n)
+        int64_t sample = s->samples ? s->samples[i] : i, at;
+        if (sample < first || sample >= first + n)
             continue;
+        at = sample - first;
         if (human->map[at])
             return bnf_fail(BNF_ERR_FORMAT, "there are two maps of sample %lld", (long long)sample);
         float *to = human->values + at * h * w;

@@ -76,19 +76,24 @@ static bnf_status read(const bnf_run *run, bnf_json_object **object)
     return s;
 }
 
-static double number(const bnf_json_object *o, int method, int metric, const char *what)
+static double number(const bnf_json_object *o, const char *name)
+{
+    const bnf_json_field *f = o ? bnf_json_object_find(o, name) : NULL;
+    return f && f->type == BNF_JSON_NUMBER ? f->number : NAN;
+}
+
+static double figure(const bnf_json_object *o, int method, int metric, const char *what)
 {
     char name[128];
     snprintf(name, sizeof name, "methods.%s.%s.%s", bnf_lipschitz_method_names[method],
              bnf_lipschitz_metric_names[metric], what);
-    const bnf_json_field *f = o ? bnf_json_object_find(o, name) : NULL;
-    return f && f->type == BNF_JSON_NUMBER ? f->number : NAN;
+    return number(o, name);
 }
 
 /* "0.132 +- 0.047"; NULL if there is no such figure. */
 static const char *cell(const bnf_json_object *o, int method, int metric, char *text)
 {
-    double mean = number(o, method, metric, "mean"), error = number(o, method, metric, "standard_error");
+    double mean = figure(o, method, metric, "mean"), error = figure(o, method, metric, "standard_error");
     if (isnan(mean))
         return NULL;
     if (isnan(error))
@@ -100,7 +105,7 @@ static const char *cell(const bnf_json_object *o, int method, int metric, char *
 
 static bool has(const bnf_json_object *o, int method, int metric)
 {
-    return !isnan(number(o, method, metric, "mean"));
+    return !isnan(figure(o, method, metric, "mean"));
 }
 
 /* The first method of both networks: saliency, if it was asked for. */
@@ -176,7 +181,7 @@ static void all_methods(const bnf_json_object *o, const char *name, bnf_html *ht
 }
 
 static const char explained[] =
-    "Can the maps be trusted? These figures were measured by banff explain --metrics on %lld pictures, with the class "
+    "Can the maps be trusted? These figures were measured by banff explain --metrics on %.0f pictures, with the class "
     "that the network gives each of them; after \u00b1 stands the standard error of the mean. Figures in units of the "
     "network's outputs tell methods of one network apart, not networks.";
 
@@ -199,9 +204,8 @@ bnf_status bnf_lipschitz_report_metrics(const bnf_run *run, bnf_html *html)
         s = read(run->twin, &o[1]);
     int networks = o[1] ? 2 : 1, method = s == BNF_OK && o[0] ? common_method(o, networks) : -1;
     if (method >= 0) {
-        const bnf_json_field *samples = bnf_json_object_find(o[0], "samples");
         bnf_html_section(html, "How good the explanations are");
-        bnf_html_text(html, explained, samples ? (long long)samples->number : 0LL);
+        bnf_html_text(html, explained, number(o[0], "samples"));
         compare(o, networks, names, method, html);
         for (int v = 0; v < networks; v++)
             all_methods(o[v], names[v], html);
