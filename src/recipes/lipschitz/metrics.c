@@ -74,14 +74,13 @@ bnf_status bnf_metric_scores(bnf_metric_job *job, int64_t count, bnf_metric_fill
     return BNF_OK;
 }
 
-bnf_status bnf_metric_maps(bnf_metric_job *job, bool reference, int64_t count, bnf_metric_fill fill,
-                           bnf_metric_take take, void *self)
+bnf_status bnf_metric_maps(bnf_metric_job *job, int64_t count, bnf_metric_fill fill, bnf_metric_take take, void *self)
 {
     const bnf_lipschitz_subject *s = job->subject;
     for (int64_t first = 0, total = job->n * count; first < total; first += job->rows) {
         int64_t n = total - first < job->rows ? total - first : job->rows;
         fill_rows(job, count, first, n, fill, self);
-        BNF_TRY((reference ? s->reference : s->map)(s->self, job->x, job->row_class, job->row_sample, n, job->y));
+        BNF_TRY(s->map(s->self, job->x, job->row_class, job->row_sample, n, job->y));
 #pragma omp parallel for schedule(static) num_threads(s->threads)
         for (int64_t r = 0; r < n; r++)
             take(job, self, (first + r) / count, (first + r) % count, job->y + r * job->area);
@@ -101,13 +100,6 @@ static void take_map(const bnf_metric_job *job, void *self, int64_t sample, int6
 {
     (void)self, (void)index;
     memcpy(job->map + sample * job->area, map, (size_t)job->area * sizeof *map);
-}
-
-static void take_reference(const bnf_metric_job *job, void *self, int64_t sample, int64_t index, const float *map)
-{
-    (void)self, (void)index;
-    *bnf_metric_at(job, sample, BNF_METRIC_SMOOTHGRAD) =
-        bnf_rank_spearman_f32(job->area, job->map + sample * job->area, map, bnf_metric_items(job));
 }
 
 static void fill_noisy(const bnf_metric_job *job, void *self, int64_t sample, int64_t index, float *x)
@@ -151,7 +143,7 @@ static bnf_status stability(bnf_metric_job *job)
     if (s != BNF_OK)
         return s;
     d.spearman = d.l2 + job->n * noises;
-    s = bnf_metric_maps(job, false, noises, fill_noisy, take_noisy, &d);
+    s = bnf_metric_maps(job, noises, fill_noisy, take_noisy, &d);
     for (int64_t i = 0; i < job->n && s == BNF_OK; i++) {
         *bnf_metric_at(job, i, BNF_METRIC_STABILITY_L2) = mean_of(noises, d.l2 + i * noises);
         *bnf_metric_at(job, i, BNF_METRIC_STABILITY_SPEARMAN) = mean_of(noises, d.spearman + i * noises);
@@ -160,13 +152,24 @@ static bnf_status stability(bnf_metric_job *job)
     return s;
 }
 
+/* Of a sample's map with another one. */
+static double agreement(const bnf_metric_job *job, int64_t sample, const float *other)
+{
+    return bnf_rank_spearman_f32(job->area, job->map + sample * job->area, other, bnf_metric_items(job));
+}
+
+static void smoothgrad(const bnf_metric_job *job)
+{
+#pragma omp parallel for schedule(static) num_threads(job->subject->threads)
+    for (int64_t i = 0; i < job->n; i++)
+        *bnf_metric_at(job, i, BNF_METRIC_SMOOTHGRAD) = agreement(job, i, job->reference + i * job->area);
+}
+
 static void alignment(const bnf_metric_job *job)
 {
-    for (int64_t i = 0; i < job->n && job->human; i++)
+    for (int64_t i = 0; i < job->n; i++)
         if (job->human[i])
-            *bnf_metric_at(job, i, BNF_METRIC_ALIGNMENT) =
-                bnf_rank_spearman_f32(job->area, job->map + i * job->area, job->human[i], bnf_metric_items(job)) /
-                job->set->human_ceiling;
+            *bnf_metric_at(job, i, BNF_METRIC_ALIGNMENT) = agreement(job, i, job->human[i]) / job->set->human_ceiling;
 }
 
 /* NaN becomes 0. */
@@ -230,7 +233,7 @@ static void close_job(bnf_metric_job *job)
 static bnf_status measure(bnf_metric_job *job)
 {
     const bool *wanted = job->set->wanted;
-    BNF_TRY(bnf_metric_maps(job, false, 1, fill_same, take_map, NULL));
+    BNF_TRY(bnf_metric_maps(job, 1, fill_same, take_map, NULL));
     for (int64_t i = 0; i < job->n; i++)
         bnf_rank_places(job->area, job->map + i * job->area, bnf_metric_items(job), job->place + i * job->area);
     if (wanted[BNF_METRIC_DELETION])
@@ -247,16 +250,16 @@ static bnf_status measure(bnf_metric_job *job)
         BNF_TRY(complexity(job));
     if (wanted[BNF_METRIC_ROBUSTNESS] || wanted[BNF_METRIC_ROBUSTNESS_REACHED])
         BNF_TRY(bnf_metric_robustness(job));
-    if (wanted[BNF_METRIC_SMOOTHGRAD])
-        BNF_TRY(bnf_metric_maps(job, true, 1, fill_same, take_reference, NULL));
-    if (wanted[BNF_METRIC_ALIGNMENT])
+    if (wanted[BNF_METRIC_SMOOTHGRAD] && job->reference)
+        smoothgrad(job);
+    if (wanted[BNF_METRIC_ALIGNMENT] && job->human)
         alignment(job);
     return BNF_OK;
 }
 
 bnf_status bnf_lipschitz_measure(const bnf_lipschitz_subject *subject, const bnf_lipschitz_metric_settings *settings,
                                  int64_t n, const float *pixels, const int32_t *classes, const int64_t *samples,
-                                 const float *const *human, double *value)
+                                 const float *reference, const float *const *human, double *value)
 {
     BNF_ASSERT(subject->batch > 0 && subject->threads > 0);
     bnf_metric_job job = {.subject = subject,
@@ -267,6 +270,7 @@ bnf_status bnf_lipschitz_measure(const bnf_lipschitz_subject *subject, const bnf
                           .pixels = pixels,
                           .classes = classes,
                           .samples = samples,
+                          .reference = reference,
                           .human = human,
                           .value = value};
     for (int64_t i = 0; i < n * BNF_METRIC_COUNT; i++)

@@ -101,20 +101,17 @@ typedef struct bnf_lipschitz_subject {
     /* pixels[n,h,w,c], classes[n], samples[n] -> map[n,h,w]: the method's attributions */
     bnf_status (*map)(void *self, const float *pixels, const int32_t *classes, const int64_t *samples, int64_t n,
                       float *map);
-    /* the same of the method to compare with (smoothgrad) */
-    bnf_status (*reference)(void *self, const float *pixels, const int32_t *classes, const int64_t *samples, int64_t n,
-                            float *map);
     /* pixels, classes -> lead[n]: score of the class minus the best other one's (logits; negative: another class);
      * gradient[n,h,w,c] of it */
     bnf_status (*lead)(void *self, const float *pixels, const int32_t *classes, int64_t n, double *lead,
                        float *gradient);
 } bnf_lipschitz_subject;
 
-/* n samples: pixels[n,h,w,c], classes[n], their numbers in the data set, and for alignment human[n] of h w values or
- * NULL each (human NULL: none). [out] value[n, BNF_METRIC_COUNT]; NaN: not asked for, or no human map. Not collective.
- * Errors: those of the functions; BNF_ERR_MEMORY. */
+/* n samples: pixels[n,h,w,c], classes[n], their numbers in the data set; for smoothgrad reference[n,h,w] (NULL: none);
+ * and for alignment human[n] of h w values or NULL each (human NULL: none). [out] value[n, BNF_METRIC_COUNT]; NaN: not
+ * asked for, no reference or no human map. Not collective. Errors: those of the functions; BNF_ERR_MEMORY. */
 bnf_status bnf_lipschitz_measure(const bnf_lipschitz_subject *subject, const bnf_lipschitz_metric_settings *settings,
                                  int64_t n, const float *pixels, const int32_t *classes, const int64_t *samples,
-                                 const float *const *human, double *value);
+                                 const float *reference, const float *const *human, double *value);
 
 #endif

@@ -39,9 +39,10 @@ typedef struct measuring {
     float *pixels; /* [PIECE, size] */
     int32_t *labels, *classes;
     int64_t *numbers;
-    double *piece; /* [PIECE, METRICS] */
-    float *logits; /* [max(rows, PIECE), outputs] */
-    int64_t rows;  /* at a time */
+    float *smoothgrad; /* [PIECE, h, w] what maps of every method are compared with */
+    double *piece;     /* [PIECE, METRICS] */
+    float *logits;     /* [max(rows, PIECE), outputs] */
+    int64_t rows;      /* at a time */
     summary result[BNF_LIPSCHITZ_METHODS][BNF_METRIC_COUNT];
     bnf_progress *progress;
 } measuring;
@@ -194,14 +195,6 @@ static bnf_status give_map(void *self, const float *pixels, const int32_t *class
     return bnf_lipschitz_maps_run(m->maps, m->method, pixels, classes, samples, n, map);
 }
 
-static bnf_status give_smoothgrad(void *self, const float *pixels, const int32_t *classes, const int64_t *samples,
-                                  int64_t n, float *map)
-{
-    measuring *m = self;
-    m->asked += n;
-    return bnf_lipschitz_maps_run(m->maps, BNF_LIPSCHITZ_SMOOTHGRAD, pixels, classes, samples, n, map);
-}
-
 static bnf_status give_lead(void *self, const float *pixels, const int32_t *classes, int64_t n, double *lead,
                             float *gradient)
 {
@@ -220,7 +213,6 @@ static bnf_lipschitz_subject subject_of(measuring *m)
                                    .threads = m->run->threads,
                                    .score = give_score,
                                    .map = give_map,
-                                   .reference = give_smoothgrad,
                                    .lead = give_lead};
 }
 
@@ -235,6 +227,8 @@ static bnf_status reserve(measuring *m)
     BNF_TRY(bnf_alloc(PIECE * sizeof *m->labels, "labels", &m->labels));
     BNF_TRY(bnf_alloc(PIECE * sizeof *m->classes, "classes", &m->classes));
     BNF_TRY(bnf_alloc(PIECE * sizeof *m->numbers, "samples", &m->numbers));
+    BNF_TRY(bnf_alloc((size_t)(PIECE * m->net->in.h * m->net->in.w) * sizeof *m->smoothgrad, "maps to compare with",
+                      &m->smoothgrad));
     BNF_TRY(bnf_alloc(PIECE * BNF_METRIC_COUNT * sizeof *m->piece, "values of metrics", &m->piece));
     BNF_TRY(bnf_alloc((size_t)(most * m->net->outputs) * sizeof *m->logits, "logits", &m->logits));
     return bnf_lipschitz_maps_create(m->run, m->net, &m->request->maps, m->rows, &m->maps);
@@ -266,11 +260,12 @@ static void close_all(measuring *m)
     bnf_free(m->labels);
     bnf_free(m->classes);
     bnf_free(m->numbers);
+    bnf_free(m->smoothgrad);
     bnf_free(m->piece);
     bnf_free(m->logits);
 }
 
-/* Pictures and classes of samples [first, first + n). */
+/* Pictures, classes and, if they are wanted, SmoothGrad's maps of samples [first, first + n). */
 static bnf_status load(measuring *m, int64_t first, int64_t n)
 {
     BNF_TRY(bnf_lipschitz_read_pixels(m->run, m->request->split, m->net, first, n, m->pixels, m->labels));
@@ -280,7 +275,11 @@ static bnf_status load(measuring *m, int64_t first, int64_t n)
         m->classes[i] =
             m->request->of_label ? m->labels[i] : bnf_lipschitz_class(m->logits + i * m->net->outputs, m->net->outputs);
     }
-    return BNF_OK;
+    if (!m->set.wanted[BNF_METRIC_SMOOTHGRAD])
+        return BNF_OK;
+    m->asked += n;
+    return bnf_lipschitz_maps_run(m->maps, BNF_LIPSCHITZ_SMOOTHGRAD, m->pixels, m->classes, m->numbers, n,
+                                  m->smoothgrad);
 }
 
 static bnf_status measure_piece(measuring *m, int64_t first, int64_t n)
@@ -291,7 +290,7 @@ static bnf_status measure_piece(measuring *m, int64_t first, int64_t n)
         if (!m->request->method[k])
             continue;
         m->method = (bnf_lipschitz_method)k;
-        BNF_TRY(bnf_lipschitz_measure(&subject, &m->set, n, m->pixels, m->classes, m->numbers,
+        BNF_TRY(bnf_lipschitz_measure(&subject, &m->set, n, m->pixels, m->classes, m->numbers, m->smoothgrad,
                                       m->human.map ? m->human.map + (first - m->lo) : NULL, m->piece));
         for (int64_t i = 0; i < n; i++)
             memcpy(m->value + ((first + i) * BNF_LIPSCHITZ_METHODS + k) * BNF_METRIC_COUNT,

@@ -22,16 +22,17 @@ typedef struct bnf_metric_job {
     const float *pixels;   /* [n, size] */
     const int32_t *classes;
     const int64_t *samples;
+    const float *reference;
     const float *const *human;
     double *value;  /* [n, BNF_METRIC_COUNT] */
-    float *map;     /* [n, area] the method's; NULL if nothing needs it */
-    int32_t *place; /* [n, area] ranks of pixels (rank.h); NULL if nothing needs it */
+    float *map;     /* [n, area] the method's */
+    int32_t *place; /* [n, area] ranks of pixels (rank.h) */
     /* Rows on their way through the subject's functions. */
     int64_t rows; /* how many there is room for */
     float *x;     /* [rows, size] */
     int32_t *row_class;
     int64_t *row_sample;
-    float *y;             /* [rows, max(area, size)] maps or gradients */
+    float *y;             /* [rows, size] maps (of area values each) or gradients */
     double *lead;         /* [rows] */
     bnf_rank_item *items; /* [threads, item_count] for correlations */
     int64_t item_count;
@@ -44,9 +45,8 @@ typedef void (*bnf_metric_take)(const bnf_metric_job *job, void *self, int64_t s
 
 /* Scores of `count` changed pictures of every sample: score[n, count]. */
 bnf_status bnf_metric_scores(bnf_metric_job *job, int64_t count, bnf_metric_fill fill, void *self, double *score);
-/* Maps of them, by the method or (`reference`) the one to compare with. */
-bnf_status bnf_metric_maps(bnf_metric_job *job, bool reference, int64_t count, bnf_metric_fill fill,
-                           bnf_metric_take take, void *self);
+/* Maps of them. */
+bnf_status bnf_metric_maps(bnf_metric_job *job, int64_t count, bnf_metric_fill fill, bnf_metric_take take, void *self);
 
 /* Uniform numbers of [0,1): out[size], a function of (seed, draw, sample's number, mask). */
 void bnf_metric_uniform(const bnf_metric_job *job, bnf_metric_draw draw, int64_t sample, int64_t mask, float *out);
