@@ -42,17 +42,51 @@ bnf_status bnf_option_reals_parse(const char *key, const char *list, double min,
     return BNF_OK;
 }
 
+/* Which of names (ends with NULL) the first `length` characters of `name` are; -1: none. */
+static int find(const char *const *names, const char *name, size_t length)
+{
+    for (int i = 0; names[i]; i++)
+        if (strlen(names[i]) == length && strncmp(names[i], name, length) == 0)
+            return i;
+    return -1;
+}
+
+static void put_names(bnf_buf *list, const char *const *names)
+{
+    for (int i = 0; names[i]; i++)
+        bnf_buf_printf(list, "%s%s", i ? ", " : "", names[i]);
+}
+
+bnf_status bnf_option_names_parse(const char *what, const char *list, const char *const *names, bool *chosen)
+{
+    for (int i = 0; names[i]; i++)
+        chosen[i] = false;
+    for (const char *at = list; at;) {
+        size_t length = strcspn(at, ",");
+        int i = find(names, at, length);
+        if (i < 0) {
+            bnf_buf valid = {0};
+            put_names(&valid, names);
+            bnf_status s = bnf_fail(BNF_ERR_CONFIG, "there is no %s '%.*s'; valid: %s", what, (int)length, at,
+                                    bnf_buf_text(&valid));
+            bnf_buf_release(&valid);
+            return s;
+        }
+        chosen[i] = true;
+        at = at[length] ? at + length + 1 : NULL;
+    }
+    return BNF_OK;
+}
+
 static bnf_status set_word(const bnf_option *o, const char *value)
 {
-    bnf_buf list = {0};
-    for (int i = 0; o->words[i]; i++) {
-        if (strcmp(value, o->words[i]) == 0) {
-            *(int *)o->target = i;
-            bnf_buf_release(&list);
-            return BNF_OK;
-        }
-        bnf_buf_printf(&list, "%s%s", i ? ", " : "", o->words[i]);
+    int i = find(o->words, value, strlen(value));
+    if (i >= 0) {
+        *(int *)o->target = i;
+        return BNF_OK;
     }
+    bnf_buf list = {0};
+    put_names(&list, o->words);
     bnf_status s = bnf_fail(BNF_ERR_CONFIG, "%s=%s: it must be one of %s", o->key, value, bnf_buf_text(&list));
     bnf_buf_release(&list);
     return s;

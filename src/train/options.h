@@ -40,4 +40,8 @@ bnf_status bnf_options_parse(const bnf_option *table, int n, const char *const *
 /* Reads "a,b/c,..." into `reals`. Errors: BNF_ERR_CONFIG naming `key`. */
 bnf_status bnf_option_reals_parse(const char *key, const char *list, double min, bnf_option_reals *reals);
 
+/* "saliency,gradcam" to chosen[i] for each of names (ends with NULL): whether it is in the list. Errors:
+ * BNF_ERR_CONFIG: "there is no `what` 'x'; valid: ...". */
+bnf_status bnf_option_names_parse(const char *what, const char *list, const char *const *names, bool *chosen);
+
 #endif

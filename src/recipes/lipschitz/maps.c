@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/philox.h"
+#include "train/options.h"
 #include "recipes/lipschitz/probe.h"
 
 #include <math.h>
@@ -30,31 +31,17 @@ bool bnf_lipschitz_method_suits(bnf_lipschitz_method method, const bnf_lipschitz
     return method != BNF_LIPSCHITZ_GRADCAM || convolution;
 }
 
-static bnf_status choose_method(const char *name, size_t length, const bnf_lipschitz_net *net, bool *chosen)
-{
-    for (int m = 0; m < BNF_LIPSCHITZ_METHODS; m++) {
-        if (strlen(bnf_lipschitz_method_names[m]) != length ||
-            strncmp(bnf_lipschitz_method_names[m], name, length) != 0)
-            continue;
-        if (!bnf_lipschitz_method_suits((bnf_lipschitz_method)m, net))
-            return bnf_fail(BNF_ERR_CONFIG, "method %s: this network has no convolution",
-                            bnf_lipschitz_method_names[m]);
-        chosen[m] = true;
-        return BNF_OK;
-    }
-    return bnf_fail(BNF_ERR_CONFIG,
-                    "there is no method '%.*s'; valid: saliency, smoothgrad, integrated, gradient_input, gradcam",
-                    (int)length, name);
-}
-
 bnf_status bnf_lipschitz_methods_parse(const char *list, const bnf_lipschitz_net *net, bool *chosen)
 {
-    for (int m = 0; m < BNF_LIPSCHITZ_METHODS; m++)
-        chosen[m] = !list && bnf_lipschitz_method_suits((bnf_lipschitz_method)m, net);
-    for (const char *at = list; at;) {
-        size_t length = strcspn(at, ",");
-        BNF_TRY(choose_method(at, length, net, chosen));
-        at = at[length] ? at + length + 1 : NULL;
+    if (list)
+        BNF_TRY(bnf_option_names_parse("method", list, bnf_lipschitz_method_names, chosen));
+    for (int m = 0; m < BNF_LIPSCHITZ_METHODS; m++) {
+        bool suits = bnf_lipschitz_method_suits((bnf_lipschitz_method)m, net);
+        if (!list)
+            chosen[m] = suits;
+        else if (chosen[m] && !suits)
+            return bnf_fail(BNF_ERR_CONFIG, "method %s: this network has no convolution",
+                            bnf_lipschitz_method_names[m]);
     }
     return BNF_OK;
 }

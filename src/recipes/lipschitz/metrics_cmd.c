@@ -49,6 +49,8 @@ typedef struct measuring {
 
 /* ---- settings ---- */
 
+static const char *const fills[] = {"zero", "uniform", "mean", NULL}; /* bnf_lipschitz_baseline */
+
 void bnf_lipschitz_metrics_table(bnf_lipschitz_metrics_options *o, bnf_option *table)
 {
     const bnf_option entries[BNF_LIPSCHITZ_METRICS_OPTIONS] = {
@@ -56,8 +58,8 @@ void bnf_lipschitz_metrics_table(bnf_lipschitz_metrics_options *o, bnf_option *t
         {"metric_seed", BNF_OPTION_INT, "-1", "metrics: of masks and noise; -1: the run's", -1, &o->seed},
         {"softmax", BNF_OPTION_INT, "0", "metrics: 1: scores are probabilities instead of logits", 0, &o->softmax},
         {"deletion_steps", BNF_OPTION_INT, "10", "deletion, insertion: steps from none to all pixels", 1, &o->steps},
-        {"fill", BNF_OPTION_TEXT, "zero", "deletion, insertion: what pixels become: zero, uniform or mean", 0,
-         &o->baseline},
+        {"fill", BNF_OPTION_WORD, "zero", "deletion, insertion: what pixels become: zero, uniform or mean", 0,
+         &o->baseline, fills},
         {"masks", BNF_OPTION_INT, "200", "mufidelity: masks of a sample", 2, &o->masks},
         {"noises", BNF_OPTION_INT, "20", "stability: noisy copies of a sample", 1, &o->noises},
         {"noise", BNF_OPTION_REAL, "0.1", "stability: noise is uniform from 0 to this", 0, &o->noise},
@@ -82,24 +84,8 @@ static bnf_status wanted(const bnf_lipschitz_metrics_request *r, bool human, boo
     bool all = strcmp(r->metrics, "all") == 0;
     for (int m = 0; m < BNF_METRIC_COUNT; m++)
         chosen[m] = all && (human || m != BNF_METRIC_ALIGNMENT);
-    for (const char *at = r->metrics; !all && at;) {
-        size_t n = strcspn(at, ",");
-        int m = 0;
-        while (m < BNF_METRIC_COUNT &&
-               !(strlen(bnf_lipschitz_metric_names[m]) == n && strncmp(bnf_lipschitz_metric_names[m], at, n) == 0))
-            m++;
-        if (m == BNF_METRIC_COUNT) {
-            bnf_buf names = {0};
-            for (int i = 0; i < BNF_METRIC_COUNT; i++)
-                bnf_buf_printf(&names, ", %s", bnf_lipschitz_metric_names[i]);
-            bnf_fail(BNF_ERR_CONFIG, "--metrics: there is no metric '%.*s'; valid: all%s", (int)n, at,
-                     bnf_buf_text(&names));
-            bnf_buf_release(&names);
-            return BNF_ERR_CONFIG;
-        }
-        chosen[m] = true;
-        at = at[n] ? at + n + 1 : NULL;
-    }
+    if (!all && bnf_option_names_parse("metric", r->metrics, bnf_lipschitz_metric_names, chosen) != BNF_OK)
+        return bnf_fail_context(BNF_ERR_CONFIG, "--metrics (or all)");
     if (chosen[BNF_METRIC_ALIGNMENT] && !human)
         return bnf_fail(BNF_ERR_CONFIG, "--metrics alignment needs --option human=FILE");
     return BNF_OK;
@@ -126,19 +112,13 @@ static bnf_status check_limits(const bnf_lipschitz_metrics_options *o)
 
 static bnf_status settle(measuring *m)
 {
-    static const char *const fills[] = {"zero", "uniform", "mean"};
     const bnf_lipschitz_metrics_options *o = m->options;
-    int fill = 0;
-    while (fill < 3 && strcmp(fills[fill], o->baseline) != 0)
-        fill++;
-    if (fill == 3)
-        return bnf_fail(BNF_ERR_CONFIG, "fill=%s: it must be zero, uniform or mean", o->baseline);
     BNF_TRY(check_limits(o));
     if (o->shares.count == 0)
         return bnf_fail(BNF_ERR_CONFIG, "shares: give at least one");
     m->set = bnf_lipschitz_metric_defaults(o->seed < 0 ? (uint64_t)m->run->job->seed : (uint64_t)o->seed);
     m->set.steps = o->steps;
-    m->set.baseline = (bnf_lipschitz_baseline)fill;
+    m->set.baseline = (bnf_lipschitz_baseline)o->baseline;
     m->set.masks = o->masks;
     m->set.noises = o->noises;
     m->set.noise = o->noise;
@@ -392,7 +372,7 @@ static void json_settings(const measuring *m, bnf_json *j)
     bnf_json_string(j, "score", m->options->softmax ? "softmax" : "logit");
     bnf_json_string(j, "class", m->request->of_label ? "label" : "predicted");
     bnf_json_int(j, "deletion_steps", s->steps);
-    bnf_json_string(j, "fill", m->options->baseline);
+    bnf_json_string(j, "fill", fills[s->baseline]);
     bnf_json_int(j, "masks", s->masks);
     bnf_json_int(j, "grid", s->grid);
     bnf_json_real(j, "drop", s->drop);

@@ -13,7 +13,8 @@ typedef struct bnf_lipschitz_metrics_options {
     int64_t samples; /* the first so many of the split; more than it has: all */
     int64_t softmax, seed, steps, masks, noises, jpeg_quality, attack_steps;
     double noise, human_ceiling;
-    const char *baseline, *human_file;
+    int baseline; /* bnf_lipschitz_baseline */
+    const char *human_file;
     bnf_option_reals shares;
     bnf_lipschitz_human_settings human;
 } bnf_lipschitz_metrics_options;
