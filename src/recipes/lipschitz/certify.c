@@ -6,6 +6,7 @@
 #include "recipes/lipschitz/forward.h"
 #include "recipes/lipschitz/probe.h"
 #include "recipes/lipschitz/rounding.h"
+#include "recipes/lipschitz/share.h"
 
 #include <math.h>
 #include <omp.h>
@@ -166,22 +167,10 @@ static bnf_status worker_run(worker *w, int64_t lo, int64_t hi)
 
 /* ---- all samples ---- */
 
-static bnf_status gather(const bnf_comm *comm, bnf_lipschitz_sample *mine, bnf_lipschitz_certificate *c)
-{
-    int ranks = bnf_comm_size(comm);
-    int64_t *bytes;
-    BNF_TRY(bnf_comm_agree(comm, bnf_alloc((size_t)ranks * sizeof *bytes, "samples per rank", &bytes)));
-    for (int r = 0; r < ranks; r++)
-        bytes[r] = ((r + 1) * c->count / ranks - r * c->count / ranks) * (int64_t)sizeof *mine;
-    bnf_status s = bnf_comm_allgatherv(comm, mine, bytes, c->samples);
-    bnf_free(bytes);
-    return s;
-}
-
 static bnf_status fill(bnf_run *run, bnf_dataset *dataset, const float *f32, bnf_lipschitz_certificate *c)
 {
-    int ranks = bnf_comm_size(run->comm), rank = bnf_comm_rank(run->comm);
-    int64_t lo = rank * c->count / ranks, hi = (rank + 1) * c->count / ranks;
+    int64_t lo, hi;
+    bnf_lipschitz_share(run->comm, c->count, &lo, &hi);
     worker w = {.c = c, .dataset = dataset, .f32 = f32, .threads = run->threads};
     bnf_status s = bnf_alloc((size_t)(hi - lo) * sizeof *w.out, "certificates", &w.out);
     if (s == BNF_OK)
@@ -193,7 +182,7 @@ static bnf_status fill(bnf_run *run, bnf_dataset *dataset, const float *f32, bnf
     worker_close(&w);
     s = bnf_comm_agree(run->comm, s);
     if (s == BNF_OK)
-        s = gather(run->comm, w.out, c);
+        s = bnf_lipschitz_share_gather(run->comm, c->count, sizeof *w.out, w.out, c->samples);
     bnf_free(w.out);
     return s;
 }

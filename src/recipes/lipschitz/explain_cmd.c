@@ -1,15 +1,12 @@
 /* recipes/lipschitz/explain_cmd.c - banff explain. */
 #include "recipes/lipschitz/explain_cmd.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "comm/agree.h"
 #include "recipes/lipschitz/explain.h"
 #include "recipes/lipschitz/explain_write.h"
-#include "report/progress.h"
+#include "recipes/lipschitz/share.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 typedef struct explaining {
@@ -107,21 +104,13 @@ static bnf_status reserve(explaining *e)
 
 static bnf_status prepare(explaining *e, const bnf_explain_request *request)
 {
-    int64_t ranks = bnf_comm_size(e->run->comm);
     BNF_TRY(check(e, request));
     if (request->metrics)
         BNF_TRY(check_metrics(e, request));
     bnf_lipschitz_share(e->run->comm, e->set.samples, &e->lo, &e->hi);
     e->round = (int64_t)PER_THREAD * e->run->threads;
     BNF_TRY(reserve(e));
-    bnf_progress_options p = {.out = request->progress,
-                              .mode =
-                                  request->progress ? (bnf_progress_mode)e->run->job->run.progress : BNF_PROGRESS_OFF,
-                              .epochs = 1,
-                              .steps_per_epoch = ((e->set.samples + ranks - 1) / ranks + e->round - 1) / e->round,
-                              .samples_per_step = e->round * ranks,
-                              .plain_seconds = 30};
-    BNF_TRY(bnf_progress_create(&p, bnf_clock_seconds(), &e->progress));
+    BNF_TRY(bnf_lipschitz_share_progress(e->run, request->progress, e->set.samples, e->round, &e->progress));
     return bnf_comm_rank(e->run->comm) == 0 ? bnf_lipschitz_explain_clear(e->run) : BNF_OK;
 }
 
@@ -156,31 +145,16 @@ static bnf_status one_round(explaining *e, int64_t first, int64_t n)
 /* All rounds of this rank, and as many as the others need. */
 static bnf_status all_rounds(explaining *e, bnf_lipschitz_explain_file *file)
 {
-    int64_t most = (e->set.samples + bnf_comm_size(e->run->comm) - 1) / bnf_comm_size(e->run->comm);
+    int64_t most = bnf_lipschitz_share_most(e->run->comm, e->set.samples);
     for (int64_t done = 0, k = 1; done < most; done += e->round, k++) {
         int64_t first = e->lo + done < e->hi ? e->lo + done : e->hi;
         int64_t n = e->hi - first < e->round ? e->hi - first : e->round;
         bnf_status s = one_round(e, first, n);
         BNF_TRY(bnf_lipschitz_explain_file_put(file, first, &e->now, s));
-        bnf_progress_update(
-            e->progress,
-            &(bnf_progress_state){.step = k, .loss = NAN, .accuracy = NAN, .lr = NAN, .seconds = bnf_clock_seconds()});
+        bnf_lipschitz_share_done(e->progress, k);
     }
     bnf_progress_finish(e->progress);
     return BNF_OK;
-}
-
-/* All facts to all ranks. */
-static bnf_status gather(explaining *e)
-{
-    int ranks = bnf_comm_size(e->run->comm);
-    int64_t *bytes;
-    BNF_TRY(bnf_comm_agree(e->run->comm, bnf_alloc((size_t)ranks * sizeof *bytes, "samples per rank", &bytes)));
-    for (int64_t r = 0; r < ranks; r++)
-        bytes[r] = ((r + 1) * e->set.samples / ranks - r * e->set.samples / ranks) * (int64_t)sizeof *e->mine;
-    bnf_status s = bnf_comm_allgatherv(e->run->comm, e->mine, bytes, e->all);
-    bnf_free(bytes);
-    return s;
 }
 
 static bnf_status compute(explaining *e)
@@ -188,8 +162,8 @@ static bnf_status compute(explaining *e)
     bnf_lipschitz_explain_file *file;
     BNF_TRY(bnf_lipschitz_explain_file_create(e->run, &e->net, &e->set, &file));
     bnf_status s = all_rounds(e, file);
-    if (s == BNF_OK)
-        s = gather(e);
+    if (s == BNF_OK) /* all facts to all ranks */
+        s = bnf_lipschitz_share_gather(e->run->comm, e->set.samples, sizeof *e->mine, e->mine, e->all);
     return bnf_lipschitz_explain_file_finish(file, e->all, s);
 }
 

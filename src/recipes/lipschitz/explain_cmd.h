@@ -21,14 +21,6 @@ typedef struct bnf_lipschitz_explain_settings {
     bool help;
 } bnf_lipschitz_explain_settings;
 
-/* Of `total` samples in order, those of a rank: [lo, hi). */
-static inline void bnf_lipschitz_share(const bnf_comm *comm, int64_t total, int64_t *lo, int64_t *hi)
-{
-    int64_t ranks = bnf_comm_size(comm), rank = bnf_comm_rank(comm);
-    *lo = rank * total / ranks;
-    *hi = (rank + 1) * total / ranks;
-}
-
 /* The recipe's `explain`. */
 bnf_status bnf_lipschitz_explain_command(bnf_run *run, const bnf_explain_request *request, bnf_buf *text);
 

@@ -6,9 +6,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "comm/agree.h"
-#include "recipes/lipschitz/explain_cmd.h"
 #include "recipes/lipschitz/probe.h"
-#include "report/progress.h"
+#include "recipes/lipschitz/share.h"
 
 #include <math.h>
 #include <string.h>
@@ -281,14 +280,12 @@ static bnf_status measure_piece(measuring *m, int64_t first, int64_t n)
 
 static bnf_status measure_all(measuring *m)
 {
-    int64_t ranks = bnf_comm_size(m->run->comm), most = (m->samples + ranks - 1) / ranks;
+    int64_t most = bnf_lipschitz_share_most(m->run->comm, m->samples);
     for (int64_t k = 0; k * PIECE < most; k++) {
         int64_t first = m->lo + k * PIECE < m->hi ? m->lo + k * PIECE : m->hi;
         int64_t n = m->hi - first < PIECE ? m->hi - first : PIECE;
         BNF_TRY(bnf_comm_agree(m->run->comm, n > 0 ? measure_piece(m, first, n) : BNF_OK));
-        bnf_progress_update(
-            m->progress, &(bnf_progress_state){
-                             .step = k + 1, .loss = NAN, .accuracy = NAN, .lr = NAN, .seconds = bnf_clock_seconds()});
+        bnf_lipschitz_share_done(m->progress, k + 1);
     }
     bnf_progress_finish(m->progress);
     return BNF_OK;
@@ -298,22 +295,14 @@ static bnf_status measure_all(measuring *m)
 
 static bnf_status gather(measuring *m)
 {
-    int64_t ranks = bnf_comm_size(m->run->comm), each = BNF_LIPSCHITZ_METHODS * BNF_METRIC_COUNT;
-    int64_t *bytes = NULL;
+    int64_t each = BNF_LIPSCHITZ_METHODS * BNF_METRIC_COUNT;
     double *mine = NULL;
-    bnf_status s = bnf_alloc((size_t)ranks * sizeof *bytes, "samples per rank", &bytes);
-    if (s == BNF_OK)
-        s = bnf_alloc((size_t)((m->hi - m->lo) * each) * sizeof *mine, "values of metrics", &mine);
-    s = bnf_comm_agree(m->run->comm, s);
-    if (s == BNF_OK) {
-        for (int64_t r = 0; r < ranks; r++)
-            bytes[r] = ((r + 1) * m->samples / ranks - r * m->samples / ranks) * each * (int64_t)sizeof *mine;
-        memcpy(mine, m->value + m->lo * each, (size_t)((m->hi - m->lo) * each) * sizeof *mine);
-        s = bnf_comm_allgatherv(m->run->comm, mine, bytes, m->value);
-    }
+    size_t bytes = (size_t)((m->hi - m->lo) * each) * sizeof *mine;
+    BNF_TRY(bnf_comm_agree(m->run->comm, bnf_alloc(bytes, "values of metrics", &mine)));
+    memcpy(mine, m->value + m->lo * each, bytes);
+    bnf_status s = bnf_lipschitz_share_gather(m->run->comm, m->samples, (size_t)each * sizeof *mine, mine, m->value);
     if (s == BNF_OK)
         s = bnf_comm_allreduce_i64(m->run->comm, BNF_COMM_SUM, &m->asked, 1);
-    bnf_free(bytes);
     bnf_free(mine);
     return s;
 }
@@ -447,19 +436,6 @@ static bnf_status write_json(const measuring *m)
     return s;
 }
 
-static bnf_status start_progress(measuring *m)
-{
-    int64_t ranks = bnf_comm_size(m->run->comm), most = (m->samples + ranks - 1) / ranks;
-    bnf_progress_options p = {.out = m->request->progress,
-                              .mode = m->request->progress ? (bnf_progress_mode)m->run->job->run.progress
-                                                           : BNF_PROGRESS_OFF,
-                              .epochs = 1,
-                              .steps_per_epoch = (most + PIECE - 1) / PIECE,
-                              .samples_per_step = (most < PIECE ? most : PIECE) * ranks,
-                              .plain_seconds = 30};
-    return bnf_progress_create(&p, bnf_clock_seconds(), &m->progress);
-}
-
 static bnf_status conclude(measuring *m, double begun, bnf_buf *text)
 {
     for (int k = 0; k < BNF_LIPSCHITZ_METHODS; k++)
@@ -478,7 +454,7 @@ bnf_status bnf_lipschitz_metrics_command(bnf_run *run, const bnf_lipschitz_net *
     double begun = bnf_clock_seconds();
     bnf_status s = open_all(&m);
     if (s == BNF_OK)
-        s = start_progress(&m);
+        s = bnf_lipschitz_share_progress(run, request->progress, m.samples, PIECE, &m.progress);
     s = bnf_comm_agree(run->comm, s);
     if (s == BNF_OK)
         s = measure_all(&m);
