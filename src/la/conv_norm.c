@@ -1,6 +1,7 @@
 /* la/conv_norm.c */
 #include "la/conv_norm.h"
 
+#include "base/gcd.h"
 #include "base/mem.h"
 #include "la/blas.h"
 #include "la/eig.h"
@@ -35,14 +36,9 @@ typedef struct phases {
     double error;           /* of the real matrix [2m,2m] of a grid point */
 } phases;
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    return b ? gcd(b, a % b) : a;
-}
-
 static void axis(const bnf_la_conv *c, int i, int64_t *stride, int64_t *dilation)
 {
-    int64_t g = gcd(c->stride[i], c->dilation[i]);
+    int64_t g = bnf_gcd(c->stride[i], c->dilation[i]);
     *stride = c->stride[i] / g;
     *dilation = *stride == 1 ? 1 : c->dilation[i] / g;
 }

@@ -2,24 +2,15 @@
 #include "nn/lip_factor.h"
 
 #include "base/assert.h"
+#include "base/gcd.h"
 
 #include <math.h>
 #include <string.h>
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    while (b) {
-        int64_t r = a % b;
-        a = b;
-        b = r;
-    }
-    return a;
-}
-
 /* Largest number of patches that hold one pixel, along one axis. */
 static int64_t patches_per_pixel(int64_t kernel, int64_t stride, int64_t dilation)
 {
-    int64_t period = stride / gcd(stride, dilation);
+    int64_t period = stride / bnf_gcd(stride, dilation);
     return (kernel + period - 1) / period;
 }
 

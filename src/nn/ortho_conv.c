@@ -5,6 +5,7 @@
 #include "nn/ortho_conv.h"
 
 #include "base/assert.h"
+#include "base/gcd.h"
 #include "base/mem.h"
 #include "la/blas.h"
 #include "la/vec.h"
@@ -41,11 +42,6 @@ struct bnf_ortho_conv {
     bool ready;
 };
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    return b ? gcd(b, a % b) : a;
-}
-
 bnf_status bnf_ortho_conv_check(const bnf_ortho_conv_config *c)
 {
     if (c->out < 1 || c->in < 1 || c->groups < 1 || c->out % c->groups || c->in % c->groups)
@@ -59,7 +55,7 @@ bnf_status bnf_ortho_conv_check(const bnf_ortho_conv_config *c)
                             "an orthogonal convolution with a kernel of %lld is not possible at stride %lld: it would "
                             "leave out pixels; the kernel must not be smaller than the stride",
                             (long long)c->kernel[i], (long long)c->stride[i]);
-        if (gcd(c->stride[i], c->dilation[i]) > 1)
+        if (bnf_gcd(c->stride[i], c->dilation[i]) > 1)
             return bnf_fail(BNF_ERR_UNSUPPORTED,
                             "an orthogonal convolution with dilation %lld is not possible at stride %lld: they must "
                             "have no common divisor",
