@@ -289,17 +289,6 @@ bnf_status bnf_lipschitz_maps_scores(bnf_lipschitz_maps *m, const float *pixels,
     return BNF_OK;
 }
 
-double bnf_lipschitz_lead(const float *logits, int64_t outputs, int32_t own)
-{
-    double rival = -INFINITY;
-    if (outputs == 1)
-        return own ? logits[0] : -(double)logits[0];
-    for (int64_t j = 0; j < outputs; j++)
-        if (j != own)
-            rival = fmax(rival, logits[j]);
-    return logits[own] - rival;
-}
-
 bnf_status bnf_lipschitz_maps_lead(bnf_lipschitz_maps *m, const float *pixels, const int32_t *classes, int64_t n,
                                    float *logits, double *lead, float *gradient)
 {

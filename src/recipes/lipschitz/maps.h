@@ -82,9 +82,6 @@ bnf_status bnf_lipschitz_maps_scores(bnf_lipschitz_maps *maps, const float *pixe
 bnf_status bnf_lipschitz_maps_lead(bnf_lipschitz_maps *maps, const float *pixels, const int32_t *classes, int64_t n,
                                    float *logits, double *lead, float *gradient);
 
-/* The lead of a class in one row of logits. */
-double bnf_lipschitz_lead(const float *logits, int64_t outputs, int32_t class_index);
-
 /* Images first...first+n-1 of a split: -> pixels[n,h,w,c] f32, labels[n]. */
 bnf_status bnf_lipschitz_read_pixels(bnf_run *run, bnf_split split, const bnf_lipschitz_net *net, int64_t first,
                                      int64_t n, float *pixels, int32_t *labels);

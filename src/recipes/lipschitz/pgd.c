@@ -15,8 +15,8 @@
 #define NEAR 1e-5  /* LINE: crossings are closed in to this part of their distance */
 #define FAR 0x1p20 /* LINE: radii after which it gives up */
 
-/* Rows are (target, restart) pairs, restarts of a target behind one another. They are cut into groups of the rows of
- * one leaf, and groups are shared out among ranks: what is computed for a row depends on its group at the most. */
+/* Rows are (target, restart) pairs, restarts of a target behind one another, shared out among ranks by
+ * bnf_lipschitz_probe_share. */
 typedef struct attack {
     bnf_run *run;
     const bnf_lipschitz_net *net;
@@ -205,22 +205,11 @@ static int32_t class_f64(const attack *a, const float *x)
     return a->probe.outputs == 1 ? logits[0] > 0 : y;
 }
 
-static double rival_of(const float *logits, int64_t outputs, int32_t label)
-{
-    double best = -INFINITY;
-    if (outputs == 1)
-        return label ? -logits[0] : logits[0];
-    for (int64_t j = 0; j < outputs; j++)
-        if (j != label && logits[j] > best)
-            best = logits[j];
-    return best - logits[label];
-}
-
 /* Looks at the outcome of the last run for a row; returns whether the class was another one in f64. */
 static bool judge(const attack *a, int64_t at, int32_t label, double distance, bnf_lipschitz_attacked *r)
 {
     const float *logits = a->probe.logits + at * a->probe.outputs;
-    r->rival = fmax(r->rival, rival_of(logits, a->probe.outputs, label));
+    r->rival = fmax(r->rival, -bnf_lipschitz_lead(logits, a->probe.outputs, label));
     r->farthest = fmax(r->farthest, distance);
     if (bnf_lipschitz_class(logits, a->probe.outputs) == label)
         return false;
@@ -339,17 +328,6 @@ static void close_attack(attack *a)
     bnf_free(a->mine);
 }
 
-/* Rows [*lo, *hi) of a rank: whole groups. */
-static void rows_of_rank(const attack *a, int rank, int64_t *lo, int64_t *hi)
-{
-    const bnf_data_settings *d = &a->run->job->data;
-    int64_t group = d->batch / d->leaves, groups = (a->rows + group - 1) / group, ranks = bnf_comm_size(a->run->comm);
-    *lo = rank * groups / ranks * group;
-    *hi = (rank + 1) * groups / ranks * group;
-    *lo = *lo < a->rows ? *lo : a->rows;
-    *hi = *hi < a->rows ? *hi : a->rows;
-}
-
 /* Results of all rows from all ranks, then the best of each target's. */
 static bnf_status gather(const attack *a, int64_t n, bnf_lipschitz_attacked *results)
 {
@@ -362,7 +340,7 @@ static bnf_status gather(const attack *a, int64_t n, bnf_lipschitz_attacked *res
     s = bnf_comm_agree(a->run->comm, s);
     for (int r = 0; r < ranks && s == BNF_OK; r++) {
         int64_t lo, hi;
-        rows_of_rank(a, r, &lo, &hi);
+        bnf_lipschitz_probe_share(a->run, a->rows, r, &lo, &hi);
         bytes[r] = (hi - lo) * (int64_t)sizeof *all;
     }
     if (s == BNF_OK)
@@ -391,7 +369,7 @@ bnf_status bnf_lipschitz_pgd_run(bnf_run *run, bnf_split split, const bnf_lipsch
     BNF_TRY(bnf_run_dataset(run, split, &dataset));
     attack a = {.run = run, .net = net, .pgd = pgd, .targets = targets, .dataset = dataset, .rows = n * pgd->restarts};
     a.key = bnf_philox_key_make((uint64_t)run->job->seed, BNF_STREAM_ATTACK);
-    rows_of_rank(&a, bnf_comm_rank(run->comm), &lo, &hi);
+    bnf_lipschitz_probe_share(run, a.rows, bnf_comm_rank(run->comm), &lo, &hi);
     bnf_status s = open_attack(&a, hi - lo);
     for (int64_t first = lo; first < hi && s == BNF_OK; first += a.probe.rows)
         s = climb(&a, first, hi - first < a.probe.rows ? hi - first : a.probe.rows, a.mine + (first - lo));

@@ -3,6 +3,8 @@
 
 #include "base/mem.h"
 
+#include <math.h>
+
 #define FAR 1e30 /* subtracted from a logit that a maximum must not see; finite in f32 */
 
 /* Leaf-level scalar: the sum of the figure over the leaf's rows. */
@@ -99,4 +101,25 @@ int32_t bnf_lipschitz_class(const float *logits, int64_t outputs)
         if (logits[j] > logits[y])
             y = j;
     return outputs == 1 ? logits[0] > 0 : y;
+}
+
+double bnf_lipschitz_lead(const float *logits, int64_t outputs, int32_t own)
+{
+    double rival = -INFINITY;
+    if (outputs == 1)
+        return own ? logits[0] : -(double)logits[0];
+    for (int64_t j = 0; j < outputs; j++)
+        if (j != own)
+            rival = fmax(rival, logits[j]);
+    return logits[own] - rival;
+}
+
+void bnf_lipschitz_probe_share(const bnf_run *run, int64_t rows, int rank, int64_t *lo, int64_t *hi)
+{
+    int64_t group = run->job->data.batch / run->job->data.leaves, groups = (rows + group - 1) / group;
+    int64_t ranks = bnf_comm_size(run->comm);
+    *lo = rank * groups / ranks * group;
+    *hi = (rank + 1) * groups / ranks * group;
+    *lo = *lo < rows ? *lo : rows;
+    *hi = *hi < rows ? *hi : rows;
 }

@@ -37,5 +37,12 @@ bnf_status bnf_lipschitz_probe_run(bnf_lipschitz_probe *probe);
 
 /* Class of one row of logits: the first largest; one output: 1 if it is positive. */
 int32_t bnf_lipschitz_class(const float *logits, int64_t outputs);
+/* The lead of a class in one row of logits: its own minus the largest other one; one output: the logit times the sign
+ * of the class. */
+double bnf_lipschitz_lead(const float *logits, int64_t outputs, int32_t own);
+
+/* Rows [*lo, *hi) of `rows` that a rank computes: whole groups of as many as a leaf of the run has, so that what is
+ * computed for a row does not depend on the number of ranks. */
+void bnf_lipschitz_probe_share(const bnf_run *run, int64_t rows, int rank, int64_t *lo, int64_t *hi);
 
 #endif

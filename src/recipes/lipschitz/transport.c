@@ -10,8 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Samples are cut into groups of the rows of one leaf, and groups are shared out among ranks: what is computed for a
- * sample depends on its group at the most. */
+/* Samples are shared out among ranks by bnf_lipschitz_probe_share. */
 typedef struct worker {
     const bnf_lipschitz_certificate *c;
     bnf_dataset *dataset;
@@ -23,16 +22,6 @@ typedef struct worker {
     bnf_lipschitz_transported *item; /* [hi - lo] */
     double *end;                     /* [hi - lo, size] or NULL */
 } worker;
-
-static void range_of(const bnf_run *run, int64_t count, int rank, int64_t *lo, int64_t *hi)
-{
-    int64_t group = run->job->data.batch / run->job->data.leaves, groups = (count + group - 1) / group;
-    int64_t ranks = bnf_comm_size(run->comm);
-    *lo = rank * groups / ranks * group;
-    *hi = (rank + 1) * groups / ranks * group;
-    *lo = *lo < count ? *lo : count;
-    *hi = *hi < count ? *hi : count;
-}
 
 static bnf_status open_worker(bnf_run *run, bool ends, worker *w)
 {
@@ -62,15 +51,7 @@ static void close_worker(worker *w)
 
 static double lead_of(const worker *w, int64_t row)
 {
-    const float *f = w->probe.logits + row * w->probe.outputs;
-    int32_t y = w->probe.labels[row];
-    double rival = -INFINITY;
-    if (w->probe.outputs == 1)
-        return y ? f[0] : -f[0];
-    for (int64_t j = 0; j < w->probe.outputs; j++)
-        if (j != y && f[j] > rival)
-            rival = f[j];
-    return f[y] - rival;
+    return bnf_lipschitz_lead(w->probe.logits + row * w->probe.outputs, w->probe.outputs, w->probe.labels[row]);
 }
 
 /* Where a step of `length` against the lead's gradient ends. */
@@ -165,7 +146,7 @@ static bnf_status gather(const bnf_run *run, const worker *w, bnf_lipschitz_tran
         s = bnf_alloc((size_t)ranks * sizeof *bytes, "samples per rank", &end_bytes);
     s = bnf_comm_agree(run->comm, s);
     for (int r = 0; r < ranks && s == BNF_OK; r++) {
-        range_of(run, w->count, r, &lo, &hi);
+        bnf_lipschitz_probe_share(run, w->count, r, &lo, &hi);
         bytes[r] = (hi - lo) * (int64_t)sizeof *t->item;
         end_bytes[r] = (hi - lo) * t->size * (int64_t)sizeof *t->end;
     }
@@ -198,7 +179,7 @@ bnf_status bnf_lipschitz_transport_create(bnf_run *run, const bnf_lipschitz_cert
     *t = (bnf_lipschitz_transport){
         .count = w.count, .size = bnf_lipschitz_size(&c->net.in), .kr = class_distance(c, w.count)};
     BNF_TRY(bnf_run_dataset(run, c->split, &w.dataset));
-    range_of(run, w.count, bnf_comm_rank(run->comm), &w.lo, &w.hi);
+    bnf_lipschitz_probe_share(run, w.count, bnf_comm_rank(run->comm), &w.lo, &w.hi);
     bnf_status s = bnf_alloc((size_t)w.count * sizeof *t->item, "slopes", &t->item);
     if (s == BNF_OK && ends)
         s = bnf_alloc((size_t)(w.count * t->size) * sizeof *t->end, "ends of steps", &t->end);
