@@ -26,7 +26,7 @@ typedef struct phases {
     int64_t m, n;           /* taps are [m,n], m <= n; of the transposed kernel if out > in s_h s_w */
     int64_t degree[2];      /* taps 0..degree per axis */
     int64_t count;          /* of taps, all */
-    double *x;              /* [count][m][n] */
+    double *x;              /* [count][m][n]; NULL where only A is needed */
     double *a;              /* [m][n] sum of |taps| */
     double a_fro2;          /* upper bound of ||A||_F^2 */
     int64_t shifts[2];      /* 2 degree + 1 */
@@ -59,14 +59,15 @@ static void describe(const bnf_la_conv *c, phases *p)
     p->t = p->shifts[0] * p->shifts[1];
 }
 
-/* x and a from the kernel. */
-static bnf_status fill_taps(const bnf_la_conv *c, const float *w, phases *p)
+/* a, and with `taps` x, from the kernel. */
+static bnf_status fill_taps(const bnf_la_conv *c, const float *w, bool taps, phases *p)
 {
     int64_t s[2], d[2], size = p->m * p->n;
     axis(c, 0, &s[0], &d[0]);
     axis(c, 1, &s[1], &d[1]);
     bool tall = c->out > c->in * s[0] * s[1];
-    BNF_TRY(bnf_calloc((size_t)(p->count * size), sizeof *p->x, "convolution's norm: taps", &p->x));
+    if (taps)
+        BNF_TRY(bnf_calloc((size_t)(p->count * size), sizeof *p->x, "convolution's norm: taps", &p->x));
     BNF_TRY(bnf_calloc((size_t)size, sizeof *p->a, "convolution's norm: taps", &p->a));
     for (int64_t o = 0; o < c->out; o++)
         for (int64_t i = 0; i < c->in; i++)
@@ -77,7 +78,8 @@ static bnf_status fill_taps(const bnf_la_conv *c, const float *w, phases *p)
                     int64_t phase = (i * s[0] + th % s[0]) * s[1] + tw % s[1];
                     int64_t at = tall ? phase * p->n + o : o * p->n + phase;
                     double value = (double)w[((o * c->in + i) * c->kernel[0] + h) * c->kernel[1] + v];
-                    p->x[q * size + at] = value;
+                    if (taps)
+                        p->x[q * size + at] = value;
                     p->a[at] += fabs(value);
                 }
     double up = bnf_la_up(1.0 + bnf_la_gamma_up((double)(size + 2 * p->count + 2)));
@@ -358,7 +360,7 @@ bnf_status bnf_la_conv_norm_upper(const bnf_la_conv *conv, const float *w, doubl
     describe(conv, &p);
     if ((double)p.t * (double)p.m * (double)p.m > (double)MOST_ELEMENTS || product_flops(&p) > share * MOST_FLOPS)
         return BNF_OK;
-    bnf_status s = fill_taps(conv, w, &p);
+    bnf_status s = fill_taps(conv, w, true, &p);
     if (s == BNF_OK && zero(p.m * p.n, p.a))
         *bound = (bnf_la_conv_bound){.norm = 0, .by = BNF_LA_CONV_SHIFTS};
     else if (s == BNF_OK)
@@ -371,7 +373,7 @@ bnf_status bnf_la_conv_abs_upper(const bnf_la_conv *conv, const float *w, double
 {
     phases p;
     describe(conv, &p);
-    bnf_status s = fill_taps(conv, w, &p);
+    bnf_status s = fill_taps(conv, w, false, &p);
     if (s == BNF_OK)
         s = bnf_la_norm2_upper(BNF_F64, p.m, p.n, p.a, upper);
     if (s == BNF_OK) /* A's sums are rounded: by a relative gamma each */

@@ -47,9 +47,10 @@ typedef struct bnf_la_conv_bound {
     int64_t grid[2];   /* GRID: points per axis */
 } bnf_la_conv_bound;
 
-/* The smaller of both bounds for w[out,in,kh,kw] f32. Work is limited to some 8e10 floating-point operations, times
- * `share` in (0, 1] (of one group among many), and 256 MiB by coarser grids; beyond that nothing is computed. Errors:
- * BNF_ERR_MEMORY; BNF_ERR_NUMERIC for NaN or infinity. */
+/* The smaller of both bounds for w[out,in,kh,kw] f32. The products G_t may take 2e10 floating-point operations, times
+ * `share` in (0, 1] (of one group among many), and 256 MiB; beyond that nothing is computed. The grid may take 6e10
+ * times share: it is made coarser, and left out where 4 points per degree are too many. Errors: BNF_ERR_MEMORY;
+ * BNF_ERR_NUMERIC for NaN or infinity. */
 bnf_status bnf_la_conv_norm_upper(const bnf_la_conv *conv, const float *w, double share, bnf_la_conv_bound *bound);
 
 /* [out] upper  the same for the kernel |w|: as its entries are not negative, the largest X(v) is X(0), so this is a
