@@ -177,7 +177,6 @@ static bool onnx_only(onnx_field *f, int number)
             return false;
         seen = true;
         *f = inner;
-        break;
     }
     return seen && !bad;
 }
