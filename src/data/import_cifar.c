@@ -180,19 +180,13 @@ bnf_status bnf_source_cifar(const bnf_comm *comm, const bnf_import_cifar_options
     struct cifar_source *s = NULL;
     bnf_status status = bnf_calloc(1, sizeof *s, "CIFAR source", &s);
 
-    *source = NULL;
     if (status == BNF_OK) {
         s->base.read = cifar_read;
         s->base.locate = cifar_locate;
         s->base.destroy = cifar_destroy;
         status = cifar_open(s, options);
     }
-    status = bnf_comm_agree(comm, status);
-    if (status == BNF_OK)
-        *source = &s->base;
-    else if (s)
-        cifar_destroy(&s->base);
-    return status;
+    return bnf_source_settle(comm, status, s ? &s->base : NULL, source);
 }
 
 bnf_status bnf_import_cifar(const bnf_comm *comm, const bnf_import_cifar_options *options,

@@ -122,19 +122,13 @@ bnf_status bnf_source_idx(const bnf_comm *comm, const bnf_import_idx_options *op
     struct idx_source *s = NULL;
     bnf_status status = bnf_calloc(1, sizeof *s, "IDX source", &s);
 
-    *source = NULL;
     if (status == BNF_OK) {
         s->base.read = idx_source_read;
         s->base.locate = idx_source_locate;
         s->base.destroy = idx_source_destroy;
         status = open_all(s, options);
     }
-    status = bnf_comm_agree(comm, status);
-    if (status == BNF_OK)
-        *source = &s->base;
-    else if (s)
-        idx_source_destroy(&s->base);
-    return status;
+    return bnf_source_settle(comm, status, s ? &s->base : NULL, source);
 }
 
 bnf_status bnf_import_idx(const bnf_comm *comm, const bnf_import_idx_options *options, const bnf_import_output *output,

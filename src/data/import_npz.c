@@ -240,19 +240,13 @@ bnf_status bnf_source_npz(const bnf_comm *comm, const bnf_import_npz_options *op
     struct npz_source *s = NULL;
     bnf_status status = bnf_calloc(1, sizeof *s, ".npz source", &s);
 
-    *source = NULL;
     if (status == BNF_OK) {
         s->base.read = npz_read;
         s->base.locate = npz_locate;
         s->base.destroy = npz_destroy;
         status = open_all(s, options);
     }
-    status = bnf_comm_agree(comm, status);
-    if (status == BNF_OK)
-        *source = &s->base;
-    else if (s)
-        npz_destroy(&s->base);
-    return status;
+    return bnf_source_settle(comm, status, s ? &s->base : NULL, source);
 }
 
 bnf_status bnf_import_npz(const bnf_comm *comm, const bnf_import_npz_options *options, const bnf_import_output *output,

@@ -1,6 +1,7 @@
 #include "data/source.h"
 
 #include "base/mem.h"
+#include "comm/agree.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -36,4 +37,21 @@ void bnf_source_release(bnf_source *source)
     bnf_free(source->description);
     source->class_names = NULL;
     source->description = NULL;
+}
+
+void bnf_source_free(bnf_source *source)
+{
+    bnf_source_release(source);
+    bnf_free(source);
+}
+
+bnf_status bnf_source_settle(const bnf_comm *comm, bnf_status status, bnf_source *made, bnf_source **source)
+{
+    *source = NULL;
+    status = bnf_comm_agree(comm, status);
+    if (status == BNF_OK)
+        *source = made;
+    else if (made)
+        made->destroy(made);
+    return status;
 }

@@ -52,6 +52,13 @@ bnf_status bnf_source_describe(bnf_source *source, const char *format, ...) __at
 /* Frees names and description: what every destroy function ends with. */
 void bnf_source_release(bnf_source *source);
 
+/* The same, and frees the source: the destroy function of one that owns nothing else. */
+void bnf_source_free(bnf_source *source);
+
+/* What functions that make a source end with: if `status` is success on all ranks, `made` is the source, else it is
+ * destroyed (NULL: there is none). Collective over comm; returns the ranks' common status. */
+bnf_status bnf_source_settle(const bnf_comm *comm, bnf_status status, bnf_source *made, bnf_source **source);
+
 /* Sources. [out] source owned, release with source->destroy; NULL after an error. Collective over comm; every rank
  * returns the same success or failure. */
 bnf_status bnf_source_idx(const bnf_comm *comm, const bnf_import_idx_options *options, bnf_source **source);

@@ -1,12 +1,7 @@
 /* The source of generated pictures: shapes and gratings. Only integers and the four basic operations of double
  * enter, so a picture is the same on every machine. */
 #include "base/mem.h"
-#include "base/philox.h"
-#include "comm/agree.h"
-#include "data/source.h"
-#include "data/synth_noise.h"
-
-#include <stdio.h>
+#include "data/synth_parts.h"
 
 #define GEOMETRY_BLOCKS 16 /* random blocks of a sample that come before those of the noise */
 
@@ -104,11 +99,7 @@ static struct scene draw_scene(const struct shape_source *s, bnf_split split, in
     double unit[8], side = (double)(s->base.h < s->base.w ? s->base.h : s->base.w);
     struct scene scene;
 
-    for (uint32_t k = 0; k < 4; k++) {
-        bnf_philox_block b = bnf_philox(s->key, bnf_philox_counter((uint32_t)split, (uint64_t)index, k));
-        unit[2 * k] = bnf_philox_unit_f64(b.v[0], b.v[1]);
-        unit[2 * k + 1] = bnf_philox_unit_f64(b.v[2], b.v[3]);
-    }
+    bnf_synth_units(s->key, split, index, 4, unit);
     scene.radius = side * (0.22 + 0.18 * unit[0]);
     scene.cy = (double)s->base.h * 0.5 + (unit[1] - 0.5) * 0.3 * side;
     scene.cx = (double)s->base.w * 0.5 + (unit[2] - 0.5) * 0.3 * side;
@@ -150,7 +141,7 @@ static void draw_image(const struct shape_source *s, bnf_split split, int64_t in
                                                                  (uint32_t)(GEOMETRY_BLOCKS + pixel / 4)));
                 double v = scene.back[c] + part * (scene.front[c] - scene.back[c]) +
                            s->noise * bnf_synth_noise(bits.v[pixel % 4]);
-                *image++ = v <= 0.0 ? 0 : v >= 255.0 ? 255 : (uint8_t)(v + 0.5);
+                *image++ = bnf_synth_pixel(v);
             }
         }
     }
@@ -167,39 +158,16 @@ static bnf_status shapes_read(bnf_source *source, bnf_split split, int64_t first
     return BNF_OK;
 }
 
-static void shapes_locate(const bnf_source *source, bnf_split split, int64_t index, char *text, size_t size)
-{
-    (void)source;
-    snprintf(text, size, "generated %s sample %lld", bnf_split_name(split), (long long)index);
-}
-
-static void shapes_destroy(bnf_source *source)
-{
-    bnf_source_release(source);
-    bnf_free(source);
-}
-
 static bnf_status shapes_open(struct shape_source *s, const bnf_synth_shapes_options *o)
 {
     const char *names[SHAPE_COUNT];
 
-    if (o->count[BNF_TRAIN] < 1 || o->count[BNF_TEST] < 0)
-        return bnf_fail(BNF_ERR_ARG, "%lld training and %lld test samples: at least 1 and 0",
-                        (long long)o->count[BNF_TRAIN], (long long)o->count[BNF_TEST]);
-    if (o->height < 8 || o->width < 8 || o->height > 4096 || o->width > 4096)
-        return bnf_fail(BNF_ERR_ARG, "pictures of %lld x %lld: each side must be 8 to 4096", (long long)o->height,
-                        (long long)o->width);
+    BNF_TRY(bnf_synth_set_counts(&s->base, o->count));
+    BNF_TRY(bnf_synth_set_canvas(&s->base, o->height, o->width, o->noise, &s->noise));
     if (o->channels != 1 && o->channels != 3)
         return bnf_fail(BNF_ERR_ARG, "%lld channels: it must be 1 or 3", (long long)o->channels);
-    if (!(o->noise >= 0.0 && o->noise <= 64.0))
-        return bnf_fail(BNF_ERR_ARG, "a noise of %g grey levels: it must be 0 to 64", o->noise);
-    for (int split = 0; split < BNF_SPLIT_COUNT; split++)
-        s->base.count[split] = o->count[split];
-    s->base.h = o->height;
-    s->base.w = o->width;
     s->base.c = o->channels;
     s->key = bnf_philox_key_make(o->seed, BNF_STREAM_SYNTH);
-    s->noise = o->noise / BNF_SYNTH_NOISE_STD;
     for (int64_t i = 0; i < SHAPE_COUNT; i++)
         names[i] = shapes[i].name;
     BNF_TRY(bnf_source_set_names(&s->base, SHAPE_COUNT, names));
@@ -212,19 +180,13 @@ bnf_status bnf_source_shapes(const bnf_comm *comm, const bnf_synth_shapes_option
     struct shape_source *s = NULL;
     bnf_status status = bnf_calloc(1, sizeof *s, "shape source", &s);
 
-    *source = NULL;
     if (status == BNF_OK) {
         s->base.read = shapes_read;
-        s->base.locate = shapes_locate;
-        s->base.destroy = shapes_destroy;
+        s->base.locate = bnf_synth_locate;
+        s->base.destroy = bnf_source_free;
         status = shapes_open(s, options);
     }
-    status = bnf_comm_agree(comm, status);
-    if (status == BNF_OK)
-        *source = &s->base;
-    else if (s)
-        shapes_destroy(&s->base);
-    return status;
+    return bnf_source_settle(comm, status, s ? &s->base : NULL, source);
 }
 
 bnf_status bnf_synth_shapes(const bnf_comm *comm, const bnf_synth_shapes_options *options,

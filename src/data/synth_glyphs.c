@@ -1,12 +1,7 @@
 /* The source of glyphs: digits of random place, turn, slant, size and strength on a canvas of noise. Only integers and
  * the four basic operations of double enter, so a picture is the same on every machine. */
 #include "base/mem.h"
-#include "base/philox.h"
-#include "comm/agree.h"
-#include "data/source.h"
-#include "data/synth_noise.h"
-
-#include <stdio.h>
+#include "data/synth_parts.h"
 
 #define GLYPHS 10
 #define COLUMNS 5
@@ -46,11 +41,7 @@ static struct pose draw_pose(const struct glyph_source *s, bnf_split split, int6
     double unit[2 * GEOMETRY_BLOCKS];
     struct pose p;
 
-    for (uint32_t k = 0; k < GEOMETRY_BLOCKS; k++) {
-        bnf_philox_block b = bnf_philox(s->key, bnf_philox_counter((uint32_t)split, (uint64_t)index, k));
-        unit[2 * k] = bnf_philox_unit_f64(b.v[0], b.v[1]);
-        unit[2 * k + 1] = bnf_philox_unit_f64(b.v[2], b.v[3]);
-    }
+    bnf_synth_units(s->key, split, index, GEOMETRY_BLOCKS, unit);
     p.cell = 0.9 + 0.25 * unit[0];
     p.cy = 4.0 + ((double)s->base.h - 8.0) * unit[1];
     p.cx = 4.0 + ((double)s->base.w - 8.0) * unit[2];
@@ -86,7 +77,7 @@ static void draw_image(const struct glyph_source *s, bnf_split split, int64_t in
             bits = bnf_philox(
                 s->key, bnf_philox_counter((uint32_t)split, (uint64_t)index, (uint32_t)(GEOMETRY_BLOCKS + i / 4)));
         double v = BACKGROUND + 0.25 * hits * pose.strength + s->noise * bnf_synth_noise(bits.v[i % 4]);
-        image[i] = v <= 0.0 ? 0 : v >= 255.0 ? 255 : (uint8_t)(v + 0.5);
+        image[i] = bnf_synth_pixel(v);
     }
 }
 
@@ -101,35 +92,12 @@ static bnf_status glyphs_read(bnf_source *source, bnf_split split, int64_t first
     return BNF_OK;
 }
 
-static void glyphs_locate(const bnf_source *source, bnf_split split, int64_t index, char *text, size_t size)
-{
-    (void)source;
-    snprintf(text, size, "generated %s sample %lld", bnf_split_name(split), (long long)index);
-}
-
-static void glyphs_destroy(bnf_source *source)
-{
-    bnf_source_release(source);
-    bnf_free(source);
-}
-
 static bnf_status glyphs_open(struct glyph_source *s, const bnf_synth_glyphs_options *o)
 {
-    if (o->count[BNF_TRAIN] < 1 || o->count[BNF_TEST] < 0)
-        return bnf_fail(BNF_ERR_ARG, "%lld training and %lld test samples: at least 1 and 0",
-                        (long long)o->count[BNF_TRAIN], (long long)o->count[BNF_TEST]);
-    if (o->height < 8 || o->width < 8 || o->height > 4096 || o->width > 4096)
-        return bnf_fail(BNF_ERR_ARG, "pictures of %lld x %lld: each side must be 8 to 4096", (long long)o->height,
-                        (long long)o->width);
-    if (!(o->noise >= 0.0 && o->noise <= 64.0))
-        return bnf_fail(BNF_ERR_ARG, "a noise of %g grey levels: it must be 0 to 64", o->noise);
-    for (int split = 0; split < BNF_SPLIT_COUNT; split++)
-        s->base.count[split] = o->count[split];
-    s->base.h = o->height;
-    s->base.w = o->width;
+    BNF_TRY(bnf_synth_set_counts(&s->base, o->count));
+    BNF_TRY(bnf_synth_set_canvas(&s->base, o->height, o->width, o->noise, &s->noise));
     s->base.c = 1;
     s->key = bnf_philox_key_make(o->seed, BNF_STREAM_SYNTH);
-    s->noise = o->noise / BNF_SYNTH_NOISE_STD;
     BNF_TRY(bnf_source_set_names(&s->base, GLYPHS, NULL));
     return bnf_source_describe(&s->base, "generated glyphs, seed %llu, noise %g", (unsigned long long)o->seed,
                                o->noise);
@@ -140,19 +108,13 @@ bnf_status bnf_source_glyphs(const bnf_comm *comm, const bnf_synth_glyphs_option
     struct glyph_source *s = NULL;
     bnf_status status = bnf_calloc(1, sizeof *s, "glyph source", &s);
 
-    *source = NULL;
     if (status == BNF_OK) {
         s->base.read = glyphs_read;
-        s->base.locate = glyphs_locate;
-        s->base.destroy = glyphs_destroy;
+        s->base.locate = bnf_synth_locate;
+        s->base.destroy = bnf_source_free;
         status = glyphs_open(s, options);
     }
-    status = bnf_comm_agree(comm, status);
-    if (status == BNF_OK)
-        *source = &s->base;
-    else if (s)
-        glyphs_destroy(&s->base);
-    return status;
+    return bnf_source_settle(comm, status, s ? &s->base : NULL, source);
 }
 
 bnf_status bnf_synth_glyphs(const bnf_comm *comm, const bnf_synth_glyphs_options *options,

@@ -2,12 +2,10 @@
  * of 286 x 360. Exponentials, logarithms and sines enter: the same build makes the same images, another mathematical
  * library may move a hit that lies on the border of two cells. */
 #include "base/mem.h"
-#include "comm/agree.h"
 #include "data/showers.h"
-#include "data/source.h"
+#include "data/synth_parts.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define BIN (2 * 3.14159265358979323846 / FINE_PHI) /* of fine cells, in eta and in phi */
@@ -141,18 +139,6 @@ static bnf_status read_planes(bnf_source *source, bnf_split split, int64_t first
     return BNF_OK;
 }
 
-static void showers_locate(const bnf_source *source, bnf_split split, int64_t index, char *text, size_t size)
-{
-    (void)source;
-    snprintf(text, size, "generated %s event %lld", bnf_split_name(split), (long long)index);
-}
-
-static void showers_destroy(bnf_source *source)
-{
-    bnf_source_release(source);
-    bnf_free(source);
-}
-
 static bnf_status choose_classes(struct shower_source *s, const bnf_synth_showers_options *o)
 {
     const char *names[BNF_SHOWER_CLASSES] = {bnf_shower_name(0)};
@@ -205,18 +191,12 @@ bnf_status bnf_source_showers(const bnf_comm *comm, const bnf_synth_showers_opti
     struct shower_source *s = NULL;
     bnf_status status = bnf_calloc(1, sizeof *s, "generated events", &s);
 
-    *source = NULL;
     if (status == BNF_OK) {
-        s->base.locate = showers_locate;
-        s->base.destroy = showers_destroy;
+        s->base.locate = bnf_synth_locate;
+        s->base.destroy = bnf_source_free;
         status = showers_open(s, options);
     }
-    status = bnf_comm_agree(comm, status);
-    if (status == BNF_OK)
-        *source = &s->base;
-    else if (s)
-        showers_destroy(&s->base);
-    return status;
+    return bnf_source_settle(comm, status, s ? &s->base : NULL, source);
 }
 
 bnf_status bnf_synth_showers(const bnf_comm *comm, const bnf_synth_showers_options *options,

@@ -2,43 +2,12 @@
  * distance, and points on two Koch snowflakes. Integers, the four basic operations and square roots of double alone
  * enter, so a sample is the same on every machine. */
 #include "base/mem.h"
-#include "base/philox.h"
-#include "comm/agree.h"
-#include "data/source.h"
+#include "data/synth_parts.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define MAX_ORDER 8
-
-static void toy_locate(const bnf_source *source, bnf_split split, int64_t index, char *text, size_t size)
-{
-    (void)source;
-    snprintf(text, size, "generated %s sample %lld", bnf_split_name(split), (long long)index);
-}
-
-static bnf_status set_counts(bnf_source *s, const int64_t *count)
-{
-    if (count[BNF_TRAIN] < 1 || count[BNF_TEST] < 0)
-        return bnf_fail(BNF_ERR_ARG, "%lld training and %lld test samples: at least 1 and 0",
-                        (long long)count[BNF_TRAIN], (long long)count[BNF_TEST]);
-    for (int split = 0; split < BNF_SPLIT_COUNT; split++)
-        s->count[split] = count[split];
-    return BNF_OK;
-}
-
-/* What the makers of sources end with: s is made as `status` says, or destroyed. */
-static bnf_status settle(const bnf_comm *comm, bnf_status status, bnf_source *s, bnf_source **source)
-{
-    *source = NULL;
-    status = bnf_comm_agree(comm, status);
-    if (status == BNF_OK)
-        *source = s;
-    else if (s)
-        s->destroy(s);
-    return status;
-}
 
 /* ---- Two classes at a known distance ---- */
 
@@ -63,17 +32,11 @@ static bnf_status wasserstein_read(bnf_source *source, bnf_split split, int64_t 
     return BNF_OK;
 }
 
-static void wasserstein_destroy(bnf_source *source)
-{
-    bnf_source_release(source);
-    bnf_free(source);
-}
-
 static bnf_status wasserstein_open(struct wasserstein_source *s, const bnf_synth_wasserstein_options *o)
 {
     static const char *const names[] = {"zero", "square"};
 
-    BNF_TRY(set_counts(&s->base, o->count));
+    BNF_TRY(bnf_synth_set_counts(&s->base, o->count));
     if (o->size < 1 || o->size > 4096 || o->side < 1 || o->side > o->size)
         return bnf_fail(BNF_ERR_ARG,
                         "squares of side %lld in images of side %lld: images have 1 to 4096, and the squares fit in",
@@ -93,11 +56,11 @@ bnf_status bnf_source_wasserstein(const bnf_comm *comm, const bnf_synth_wasserst
 
     if (status == BNF_OK) {
         s->base.read_f32 = wasserstein_read;
-        s->base.locate = toy_locate;
-        s->base.destroy = wasserstein_destroy;
+        s->base.locate = bnf_synth_locate;
+        s->base.destroy = bnf_source_free;
         status = wasserstein_open(s, options);
     }
-    return settle(comm, status, s ? &s->base : NULL, source);
+    return bnf_source_settle(comm, status, s ? &s->base : NULL, source);
 }
 
 bnf_status bnf_synth_wasserstein(const bnf_comm *comm, const bnf_synth_wasserstein_options *options,
@@ -180,15 +143,14 @@ static bnf_status koch_read(bnf_source *source, bnf_split split, int64_t first, 
 static void koch_destroy(bnf_source *source)
 {
     bnf_free(((struct koch_source *)source)->corner);
-    bnf_source_release(source);
-    bnf_free(source);
+    bnf_source_free(source);
 }
 
 static bnf_status koch_open(struct koch_source *s, const bnf_synth_koch_options *o)
 {
     static const char *const names[] = {"outer", "inner"};
 
-    BNF_TRY(set_counts(&s->base, o->count));
+    BNF_TRY(bnf_synth_set_counts(&s->base, o->count));
     if (o->order < 0 || o->order > MAX_ORDER)
         return bnf_fail(BNF_ERR_ARG, "snowflakes of order %lld: it must be 0 to %d", (long long)o->order, MAX_ORDER);
     if (!(o->radius[1] > 0 && o->radius[0] > o->radius[1] && o->radius[0] <= 1e6))
@@ -211,11 +173,11 @@ bnf_status bnf_source_koch(const bnf_comm *comm, const bnf_synth_koch_options *o
 
     if (status == BNF_OK) {
         s->base.read_f32 = koch_read;
-        s->base.locate = toy_locate;
+        s->base.locate = bnf_synth_locate;
         s->base.destroy = koch_destroy;
         status = koch_open(s, options);
     }
-    return settle(comm, status, s ? &s->base : NULL, source);
+    return bnf_source_settle(comm, status, s ? &s->base : NULL, source);
 }
 
 bnf_status bnf_synth_koch(const bnf_comm *comm, const bnf_synth_koch_options *options, const bnf_import_output *output,
