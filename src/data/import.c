@@ -1,38 +1,22 @@
-/* What all importers share: ranks' ranges, statistics, checksum, the file. */
+/* What all importers share: ranks' ranges, statistics, checksum, the file. Storing images, too. */
 #include "base/fs.h"
 #include "base/mem.h"
 #include "comm/agree.h"
 #include "data/digest.h"
-#include "data/moments.h"
-#include "data/source.h"
+#include "data/import_job.h"
 #include "h5/attr.h"
 #include "h5/checksum.h"
 #include "h5/dataset.h"
 
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 
-#define DECODED_VERSION 1              /* of format_version: programs that know no encoded sets can read these */
-#define ROUND_BYTES ((int64_t)8 << 20) /* images that a rank decodes between two collective writes */
+#define DECODED_VERSION 1 /* of format_version: programs that know no encoded sets can read these */
+#define SPARSE_VERSION 3
+#define CHUNK_BYTES ((int64_t)64 << 10) /* of a chunk, if nothing is asked for */
+#define ROUND_BYTES ((int64_t)8 << 20)  /* images that a rank decodes between two collective writes */
 
 __extension__ typedef __int128 wide; /* products of sums over all pixels */
-
-struct import_job {
-    const bnf_comm *comm;
-    bnf_source *source;
-    const bnf_import_output *output;
-    char temporary[PATH_MAX];
-    bnf_h5_file *file;
-    int64_t sample_bytes;
-    int64_t chunk_rows;
-    int64_t round_rows;
-    void *images;                                                       /* [round_rows, h, w, c] */
-    int32_t *labels;                                                    /* [round_rows] */
-    int64_t sum[BNF_DATA_MAX_CHANNELS], squares[BNF_DATA_MAX_CHANNELS]; /* of the training pixels, u8 */
-    bnf_moments *moments; /* [training chunks, c] of the training pixels, f32; zero for chunks of other ranks */
-    uint64_t digest[BNF_SPLIT_COUNT];
-};
 
 const char *bnf_split_name(bnf_split split)
 {
@@ -69,11 +53,6 @@ static bnf_status check_labels(const bnf_source *s, bnf_split split, int64_t fir
     return BNF_OK;
 }
 
-static bnf_dtype type_of(const bnf_source *s)
-{
-    return s->read_f32 ? BNF_F32 : BNF_U8;
-}
-
 static bnf_status read_f32(bnf_source *s, bnf_split split, int64_t first, int64_t count, float *images, int32_t *labels)
 {
     int64_t size = s->h * s->w * s->c;
@@ -89,15 +68,16 @@ static bnf_status read_f32(bnf_source *s, bnf_split split, int64_t first, int64_
     return BNF_OK;
 }
 
-bnf_status bnf_import_read(bnf_source *s, bnf_split split, int64_t first, int64_t count, void *images, int32_t *labels)
+bnf_status bnf_import_read(bnf_import_job *job, bnf_split split, int64_t first, int64_t count)
 {
-    BNF_TRY(s->read_f32 ? read_f32(s, split, first, count, images, labels)
-                        : s->read(s, split, first, count, images, labels));
-    return check_labels(s, split, first, count, labels);
+    bnf_source *s = job->source;
+    BNF_TRY(s->read_f32 ? read_f32(s, split, first, count, job->images, job->labels)
+                        : s->read(s, split, first, count, job->images, job->labels));
+    return check_labels(s, split, first, count, job->labels);
 }
 
-/* Samples [first, first + count) of the training part; first is that of a chunk. */
-static void add_moments(struct import_job *job, int64_t first, int64_t count)
+/* Samples [first, first + count) of the training part; first is that of a block. */
+static void add_moments(bnf_import_job *job, int64_t first, int64_t count)
 {
     const bnf_source *s = job->source;
     int64_t area = s->h * s->w, rows = job->chunk_rows;
@@ -107,44 +87,51 @@ static void add_moments(struct import_job *job, int64_t first, int64_t count)
                          s->c, job->moments + (first + i) / rows * s->c);
 }
 
-/* Decodes the samples [first, first + count) into the job's buffers and takes their statistics. */
-static bnf_status prepare_rows(struct import_job *job, bnf_split split, int64_t first, int64_t count)
+bnf_status bnf_import_take(bnf_import_job *job, bnf_split split, int64_t first, int64_t count)
 {
+    const bnf_source *s = job->source;
+
     if (count == 0)
         return BNF_OK;
-    BNF_TRY(bnf_import_read(job->source, split, first, count, job->images, job->labels));
+    BNF_TRY(bnf_import_read(job, split, first, count));
     job->digest[split] += bnf_digest_samples(job->images, job->sample_bytes, job->labels, first, count);
     if (split == BNF_TRAIN && job->moments)
         add_moments(job, first, count);
     else if (split == BNF_TRAIN)
-        bnf_import_add_pixels(job->images, count * job->source->h * job->source->w, job->source->c, job->sum,
-                              job->squares);
+        bnf_import_add_pixels(job->images, count * s->h * s->w, s->c, job->sum, job->squares);
     return BNF_OK;
 }
 
-static bnf_status write_rows(struct import_job *job, bnf_split split, int64_t first, int64_t count,
-                             bnf_h5_dataset *images, bnf_h5_dataset *labels)
+void bnf_import_own_rows(const bnf_import_job *job, bnf_split split, int64_t *lo, int64_t *hi)
+{
+    int64_t n = job->source->count[split], rank = bnf_comm_rank(job->comm), ranks = bnf_comm_size(job->comm);
+    int64_t blocks = (n + job->chunk_rows - 1) / job->chunk_rows;
+
+    *lo = blocks * rank / ranks * job->chunk_rows;
+    *hi = blocks * (rank + 1) / ranks * job->chunk_rows;
+    *lo = *lo < n ? *lo : n;
+    *hi = *hi < n ? *hi : n;
+}
+
+static bnf_status write_rows(bnf_import_job *job, bnf_split split, int64_t first, int64_t count, bnf_h5_dataset *images,
+                             bnf_h5_dataset *labels)
 {
     const bnf_source *s = job->source;
     int64_t start[] = {first, 0, 0, 0}, extent[] = {count, s->h, s->w, s->c};
 
-    bnf_status status = prepare_rows(job, split, first, count);
-    BNF_TRY(bnf_h5_dataset_write_slab_all(images, type_of(s), start, extent, job->images, status));
+    bnf_status status = bnf_import_take(job, split, first, count);
+    BNF_TRY(bnf_h5_dataset_write_slab_all(images, job->dtype, start, extent, job->images, status));
     return bnf_h5_dataset_write_slab_all(labels, BNF_I32, start, extent, job->labels, BNF_OK);
 }
 
 /* Every rank decodes a contiguous range of whole chunks; all take the same number of rounds, some of them empty. */
-static bnf_status write_rounds(struct import_job *job, bnf_split split, bnf_h5_dataset *images, bnf_h5_dataset *labels)
+static bnf_status write_rounds(bnf_import_job *job, bnf_split split, bnf_h5_dataset *images, bnf_h5_dataset *labels)
 {
-    int64_t n = job->source->count[split], rank = bnf_comm_rank(job->comm), ranks = bnf_comm_size(job->comm);
-    int64_t chunks = (n + job->chunk_rows - 1) / job->chunk_rows;
-    int64_t lo = chunks * rank / ranks * job->chunk_rows, hi = chunks * (rank + 1) / ranks * job->chunk_rows;
+    int64_t chunks = (job->source->count[split] + job->chunk_rows - 1) / job->chunk_rows;
+    int64_t ranks = bnf_comm_size(job->comm), lo, hi;
     int64_t most = (chunks + ranks - 1) / ranks * job->chunk_rows; /* rows of the busiest rank */
 
-    if (lo > n)
-        lo = n;
-    if (hi > n)
-        hi = n;
+    bnf_import_own_rows(job, split, &lo, &hi);
     for (int64_t done = 0; done < most; done += job->round_rows) {
         int64_t first = lo + done < hi ? lo + done : hi;
         int64_t last = first + job->round_rows < hi ? first + job->round_rows : hi;
@@ -155,34 +142,39 @@ static bnf_status write_rounds(struct import_job *job, bnf_split split, bnf_h5_d
     return BNF_OK;
 }
 
-static bnf_status write_split(struct import_job *job, bnf_split split)
+static bnf_status write_images(bnf_import_job *job, bnf_split split)
 {
     const bnf_source *s = job->source;
     int64_t dim[] = {s->count[split], s->h, s->w, s->c};
     int64_t chunk[] = {job->chunk_rows < dim[0] ? job->chunk_rows : dim[0], s->h, s->w, s->c};
     bnf_h5_storage storage = {.chunk = chunk, .deflate = job->output->deflate, .shuffle = false};
     bnf_h5_dataset *images = NULL, *labels = NULL;
-    char name[32], group[16], text[BNF_CHECKSUM_HEX];
+    char name[32];
     bnf_status status;
 
-    snprintf(group, sizeof group, "/%s", bnf_split_name(split));
-    snprintf(name, sizeof name, "%s/images", group);
-    BNF_TRY_GOTO(status, bnf_h5_dataset_create(job->file, name, type_of(s), 4, dim, &storage, &images), done);
-    snprintf(name, sizeof name, "%s/labels", group);
+    snprintf(name, sizeof name, "/%s/images", bnf_split_name(split));
+    BNF_TRY_GOTO(status, bnf_h5_dataset_create(job->file, name, job->dtype, 4, dim, &storage, &images), done);
+    snprintf(name, sizeof name, "/%s/labels", bnf_split_name(split));
     BNF_TRY_GOTO(status, bnf_h5_dataset_create(job->file, name, BNF_I32, 1, dim, NULL, &labels), done);
     BNF_TRY_GOTO(status, write_rounds(job, split, images, labels), done);
-    BNF_TRY_GOTO(status, bnf_digest_reduce(job->comm, &job->digest[split]), done);
-    bnf_checksum_format(job->digest[split], text);
-    BNF_TRY_GOTO(status,
-                 bnf_h5_attr_set_strs(job->file, group, "classes", s->classes, (const char *const *)s->class_names),
-                 done);
-    BNF_TRY_GOTO(status, bnf_h5_attr_set_str(job->file, group, "checksum", text), done);
 done:;
     bnf_status closed = bnf_h5_dataset_close(labels);
     if (status == BNF_OK)
         status = closed;
     closed = bnf_h5_dataset_close(images);
     return status == BNF_OK ? closed : status;
+}
+
+static bnf_status write_split(bnf_import_job *job, bnf_split split)
+{
+    const bnf_source *s = job->source;
+    char group[16], text[BNF_CHECKSUM_HEX];
+
+    BNF_TRY(job->output->sparse ? bnf_import_write_cells(job, split) : write_images(job, split));
+    BNF_TRY(bnf_digest_reduce(job->comm, &job->digest[split]));
+    snprintf(group, sizeof group, "/%s", bnf_split_name(split));
+    BNF_TRY(bnf_h5_attr_set_strs(job->file, group, "classes", s->classes, (const char *const *)s->class_names));
+    return bnf_h5_attr_set_str(job->file, group, "checksum", bnf_checksum_format(job->digest[split], text));
 }
 
 /* ---- The whole file ---- */
@@ -203,7 +195,7 @@ bnf_status bnf_import_statistics(const bnf_comm *comm, bnf_h5_file *file, int64_
     return bnf_h5_attr_set_reals(file, "/", "std", channels, std);
 }
 
-static bnf_status write_statistics(struct import_job *job)
+static bnf_status write_statistics(bnf_import_job *job)
 {
     const bnf_source *s = job->source;
     int64_t pixels = s->count[BNF_TRAIN] * s->h * s->w;
@@ -213,7 +205,7 @@ static bnf_status write_statistics(struct import_job *job)
     return bnf_moments_write(job->comm, job->file, pixels, job->chunk_rows * s->h * s->w, s->c, job->moments);
 }
 
-static bnf_status write_content(struct import_job *job)
+static bnf_status write_content(bnf_import_job *job)
 {
     const bnf_source *s = job->source;
     char text[BNF_CHECKSUM_HEX];
@@ -222,29 +214,34 @@ static bnf_status write_content(struct import_job *job)
         if (s->count[split] > 0)
             BNF_TRY(write_split(job, (bnf_split)split));
     BNF_TRY(write_statistics(job));
-    BNF_TRY(bnf_h5_attr_set_int(job->file, "/", "format_version", DECODED_VERSION));
+    BNF_TRY(
+        bnf_h5_attr_set_int(job->file, "/", "format_version", job->output->sparse ? SPARSE_VERSION : DECODED_VERSION));
     BNF_TRY(bnf_h5_attr_set_str(job->file, "/", "source", s->description));
     bnf_checksum_format(bnf_digest_set(job->digest, s->count, s->h, s->w, s->c), text);
     return bnf_h5_attr_set_str(job->file, "/", "checksum", text);
 }
 
-static bnf_status prepare_job(struct import_job *job)
+static bnf_status prepare_job(bnf_import_job *job)
 {
     const bnf_source *s = job->source;
     const bnf_import_output *o = job->output;
-    int64_t chunk_bytes = o->chunk_bytes > 0 ? o->chunk_bytes : BNF_IMPORT_CHUNK_BYTES;
 
     if (o->deflate < 0 || o->deflate > 9)
         return bnf_fail(BNF_ERR_ARG, "a deflate level of %d: it must be 0 to 9", o->deflate);
     if (s->c > BNF_DATA_MAX_CHANNELS)
         return bnf_fail(BNF_ERR_UNSUPPORTED, "%lld channels; at most %d", (long long)s->c, BNF_DATA_MAX_CHANNELS);
+    if (o->sparse && s->h * s->w > INT32_MAX / s->c)
+        return bnf_fail(BNF_ERR_UNSUPPORTED, "images of %lld x %lld x %lld cells: at most 2^31 - 1", (long long)s->h,
+                        (long long)s->w, (long long)s->c);
     if (snprintf(job->temporary, sizeof job->temporary, "%s.tmp", o->path) >= (int)sizeof job->temporary)
         return bnf_fail(BNF_ERR_ARG, "the path '%s' is too long", o->path);
-    job->sample_bytes = s->h * s->w * s->c * (int64_t)bnf_dtype_size(type_of(s));
-    job->chunk_rows = chunk_bytes / job->sample_bytes > 0 ? chunk_bytes / job->sample_bytes : 1;
+    job->dtype = s->read_f32 ? BNF_F32 : BNF_U8;
+    job->sample_bytes = s->h * s->w * s->c * (int64_t)bnf_dtype_size(job->dtype);
+    job->chunk_bytes = o->chunk_bytes > 0 ? o->chunk_bytes : CHUNK_BYTES;
+    job->chunk_rows = job->chunk_bytes / job->sample_bytes > 0 ? job->chunk_bytes / job->sample_bytes : 1;
     int64_t chunks = ROUND_BYTES / (job->chunk_rows * job->sample_bytes);
     job->round_rows = job->chunk_rows * (chunks > 0 ? chunks : 1);
-    if (type_of(s) == BNF_F32) {
+    if (job->dtype == BNF_F32) {
         int64_t all = (s->count[BNF_TRAIN] + job->chunk_rows - 1) / job->chunk_rows;
         BNF_TRY(bnf_calloc((size_t)(all * s->c), sizeof *job->moments, "statistics of an import", &job->moments));
     }
@@ -252,7 +249,8 @@ static bnf_status prepare_job(struct import_job *job)
     return bnf_alloc((size_t)job->round_rows * sizeof(int32_t), "labels of an import", &job->labels);
 }
 
-bnf_status bnf_import_settle(const bnf_comm *comm, const char *temporary, const char *path, bnf_status status)
+/* The end: rank 0 gives the finished file its name or, after a failure, removes it. Collective. */
+static bnf_status settle(const bnf_comm *comm, const char *temporary, const char *path, bnf_status status)
 {
     if (bnf_comm_rank(comm) == 0) {
         if (status == BNF_OK)
@@ -263,18 +261,18 @@ bnf_status bnf_import_settle(const bnf_comm *comm, const char *temporary, const 
     return bnf_comm_agree(comm, status);
 }
 
-static bnf_status run_job(struct import_job *job)
+static bnf_status run_job(bnf_import_job *job)
 {
     BNF_TRY(bnf_comm_agree(job->comm, prepare_job(job)));
     bnf_status status = bnf_h5_file_create_parallel(job->temporary, job->comm, &job->file);
     if (status != BNF_OK)
-        return bnf_import_settle(job->comm, job->temporary, job->output->path, status);
+        return settle(job->comm, job->temporary, job->output->path, status);
     status = write_content(job);
     bnf_status closed = bnf_h5_file_close(job->file);
-    return bnf_import_settle(job->comm, job->temporary, job->output->path, status == BNF_OK ? closed : status);
+    return settle(job->comm, job->temporary, job->output->path, status == BNF_OK ? closed : status);
 }
 
-static void summarise(const struct import_job *job, bnf_import_summary *summary)
+static void summarise(const bnf_import_job *job, bnf_import_summary *summary)
 {
     const bnf_source *s = job->source;
     *summary =
@@ -287,10 +285,7 @@ static void summarise(const struct import_job *job, bnf_import_summary *summary)
 bnf_status bnf_import_run(const bnf_comm *comm, bnf_source *source, const bnf_import_output *output,
                           bnf_import_summary *summary)
 {
-    struct import_job *job = NULL;
-
-    if (output->sparse)
-        return bnf_import_run_sparse(comm, source, output, summary);
+    bnf_import_job *job = NULL;
     bnf_status status = bnf_comm_agree(comm, bnf_calloc(1, sizeof *job, "import", &job));
     if (status == BNF_OK) {
         job->comm = comm;

@@ -15,8 +15,8 @@ typedef struct bnf_source bnf_source;
 
 struct bnf_source {
     /* Reads samples [first, first + count) of a split to images[count, h, w, c] u8 and labels[count]. Called with
-     * ascending ranges, split by split; for a sparse set each split twice, one time after the other. Not collective.
-     * Labels are checked by the caller. */
+     * ascending ranges, split by split; for a sparse set each split again, in ranges that may share their ends. Not
+     * collective. Labels are checked by the caller. */
     bnf_status (*read)(bnf_source *source, bnf_split split, int64_t first, int64_t count, uint8_t *images,
                        int32_t *labels);
 
@@ -83,21 +83,7 @@ bnf_status bnf_import_run(const bnf_comm *comm, bnf_source *source, const bnf_im
 bnf_status bnf_import_run_encoded(const bnf_comm *comm, bnf_source *source, const bnf_import_output *output,
                                   bool resume, int64_t part_rows, bnf_import_summary *summary);
 
-/* What bnf_import_run does if output->sparse (data/sparse.h). Reads every sample twice. The same bytes for any number
- * of ranks. A source whose images are all zero is refused: BNF_ERR_UNSUPPORTED. */
-bnf_status bnf_import_run_sparse(const bnf_comm *comm, bnf_source *source, const bnf_import_output *output,
-                                 bnf_import_summary *summary);
-
 /* ---- For these ---- */
-
-#define BNF_IMPORT_CHUNK_BYTES ((int64_t)64 << 10) /* of a chunk, if nothing is asked for */
-
-/* source->read or source->read_f32, and their checks: labels in range, f32 images finite. */
-bnf_status bnf_import_read(bnf_source *source, bnf_split split, int64_t first, int64_t count, void *images,
-                           int32_t *labels);
-
-/* The end: rank 0 gives the finished file its name or, after a failure, removes it. Collective. */
-bnf_status bnf_import_settle(const bnf_comm *comm, const char *temporary, const char *path, bnf_status status);
 
 /* Adds pixels[count, channels] to their sums and sums of squares by channel. */
 void bnf_import_add_pixels(const uint8_t *pixels, int64_t count, int64_t channels, int64_t *sum, int64_t *squares);
