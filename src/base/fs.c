@@ -180,13 +180,18 @@ bnf_status bnf_fs_sync(const char *path)
     return s;
 }
 
+bnf_status bnf_fs_folder_of(bnf_buf *buf, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return bnf_buf_puts(buf, ".");
+    return bnf_buf_append(buf, path, slash == path ? 1 : (size_t)(slash - path));
+}
+
 static bnf_status sync_folder_of(const char *path)
 {
     bnf_buf folder = {0};
-    const char *slash = strrchr(path, '/');
-    bnf_status s = slash == NULL   ? bnf_buf_puts(&folder, ".")
-                   : slash == path ? bnf_buf_puts(&folder, "/")
-                                   : bnf_buf_append(&folder, path, (size_t)(slash - path));
+    bnf_status s = bnf_fs_folder_of(&folder, path);
     if (s == BNF_OK)
         s = bnf_fs_sync(bnf_buf_text(&folder));
     bnf_buf_release(&folder);

@@ -48,4 +48,7 @@ bnf_status bnf_fs_remove(const char *path);
 /* "folder/name" into buf (cleared first); `name` alone if it is absolute or folder is "". Returns the status of buf. */
 bnf_status bnf_fs_join(bnf_buf *buf, const char *folder, const char *name);
 
+/* Appends the folder that `path` lies in: "." for a plain name. */
+bnf_status bnf_fs_folder_of(bnf_buf *buf, const char *path);
+
 #endif

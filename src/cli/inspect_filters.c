@@ -63,17 +63,15 @@ static bnf_status describe(const char *checkpoint, const char *folder)
 /* RUN/checkpoints/FILE.h5 -> RUN; what lies elsewhere: its own folder. */
 static bnf_status of_checkpoint(const char *path)
 {
-    static const char inside[] = "/checkpoints";
-    const char *slash = strrchr(path, '/');
-    char *folder;
-    BNF_TRY(bnf_strdup(slash ? path : ".", &folder));
-    if (slash)
-        folder[slash - path] = 0;
-    size_t n = strlen(folder), m = sizeof inside - 1;
-    if (n > m && strcmp(folder + n - m, inside) == 0)
-        folder[n - m] = 0;
-    bnf_status s = describe(path, folder);
-    bnf_free(folder);
+    bnf_buf folder = {0}, run = {0};
+    bnf_status s = bnf_fs_folder_of(&folder, path);
+    const char *name = strrchr(bnf_buf_text(&folder), '/');
+    if (s == BNF_OK && strcmp(name ? name + 1 : bnf_buf_text(&folder), "checkpoints") == 0)
+        s = bnf_fs_folder_of(&run, bnf_buf_text(&folder));
+    if (s == BNF_OK)
+        s = describe(path, bnf_buf_text(run.size > 0 ? &run : &folder));
+    bnf_buf_release(&folder);
+    bnf_buf_release(&run);
     return s;
 }
 

@@ -41,7 +41,14 @@ checks "statistics of filters"
 succeed "inspect --filters" "$banff" inspect "$work/one" --filters
 [ "$(grep -c '^st.*of 3 x 3$' "$work/out")" = 7 ] || wrong "not seven layers"
 [ -s "$work/one/filters.png" ] || wrong "no filters.png"
+rm "$work/one/filters.png"
 succeed "of a checkpoint" "$banff" inspect "$file" --filters
+[ -s "$work/one/filters.png" ] || wrong "no filters.png of a checkpoint"
+rm "$work/one/filters.png"
+cd "$work/one" || exit 1
+succeed "of a checkpoint by its short name" "$banff" inspect "checkpoints/${file##*/}" --filters
+cd - >/dev/null || exit 1
+[ -s "$work/one/filters.png" ] || wrong "no filters.png in this folder"
 refuse "of no name" "cannot" -- "$banff" inspect "" --filters
 refuse "of a set of images" "glyphs.h5" -- "$banff" inspect "$data" --filters
 
