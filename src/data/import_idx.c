@@ -92,16 +92,11 @@ static bnf_status open_split(struct idx_source *source, bnf_split split, const c
 
 static bnf_status set_classes(struct idx_source *s, const bnf_import_idx_options *o)
 {
-    int64_t classes = o->name_count > 0 ? o->name_count : o->classes;
+    int64_t largest = 0;
 
-    if (o->name_count > 0 && o->classes > 0 && o->name_count != o->classes)
-        return bnf_fail(BNF_ERR_ARG, "%lld class names, but %lld classes are asked for", (long long)o->name_count,
-                        (long long)o->classes);
-    if (classes == 0)
-        for (int64_t i = 0; i < s->base.count[BNF_TRAIN]; i++)
-            if (s->split[BNF_TRAIN].labels[i] >= classes)
-                classes = s->split[BNF_TRAIN].labels[i] + 1;
-    return bnf_source_set_names(&s->base, classes, o->name_count > 0 ? o->names : NULL);
+    for (int64_t i = 0; i < s->base.count[BNF_TRAIN]; i++)
+        largest = s->split[BNF_TRAIN].labels[i] > largest ? s->split[BNF_TRAIN].labels[i] : largest;
+    return bnf_source_set_classes(&s->base, o->classes, o->name_count, o->names, largest, o->train_labels);
 }
 
 static bnf_status open_all(struct idx_source *s, const bnf_import_idx_options *o)

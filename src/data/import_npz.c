@@ -137,8 +137,10 @@ static bnf_status take_shape(struct npz_source *s, struct npz_file *f, bool firs
     char shape[256];
     bnf_array_shape_text(a->ndim, a->dim, shape, sizeof shape);
     if (!u8 && !a->f32)
-        return bnf_fail(BNF_ERR_FORMAT, "'%s': array '%s' has elements of type %s; images are u8 or f32 (%s)", f->path,
-                        s->images_name, a->dtype, "in NumPy: images.astype(numpy.float32)");
+        return bnf_fail(BNF_ERR_FORMAT,
+                        "'%s': array '%s' has elements of type %s; images are u8 or f32 "
+                        "(in NumPy: images.astype(numpy.float32))",
+                        f->path, s->images_name, a->dtype);
     if ((a->ndim != 3 && a->ndim != 4) || bnf_array_elements(a) < 1)
         return bnf_fail(BNF_ERR_FORMAT,
                         "'%s': array '%s' has the shape %s; images are [n, rows, columns] or [n, rows, "
@@ -196,20 +198,12 @@ static bnf_status divide(struct npz_source *s, double fraction)
 
 static bnf_status set_classes(struct npz_source *s, const bnf_import_npz_options *o)
 {
-    int64_t classes = o->name_count > 0 ? o->name_count : o->classes;
-    if (o->name_count > 0 && o->classes > 0 && o->name_count != o->classes)
-        return bnf_fail(BNF_ERR_ARG, "%lld class names, but %lld classes are asked for", (long long)o->name_count,
-                        (long long)o->classes);
-    if (classes == 0) {
-        classes = 1;
-        for (int64_t i = 0; i < s->file[0].n; i++)
-            if (s->file[0].labels[i] >= classes)
-                classes = (int64_t)s->file[0].labels[i] + 1;
-        if (classes > 1 << 20)
-            return bnf_fail(BNF_ERR_FORMAT, "'%s': label %lld: labels count from 0", s->file[0].path,
-                            (long long)classes - 1);
-    }
-    return bnf_source_set_names(&s->base, classes, o->name_count > 0 ? o->names : NULL);
+    const struct npz_file *f = &s->file[0];
+    int64_t largest = 0;
+
+    for (int64_t i = 0; i < f->n; i++)
+        largest = f->labels[i] > largest ? f->labels[i] : largest;
+    return bnf_source_set_classes(&s->base, o->classes, o->name_count, o->names, largest, f->path);
 }
 
 static bnf_status open_all(struct npz_source *s, const bnf_import_npz_options *o)

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#define MAX_CLASSES (1 << 20)
+
 bnf_status bnf_source_set_names(bnf_source *source, int64_t classes, const char *const *names)
 {
     BNF_TRY(bnf_calloc((size_t)classes, sizeof *source->class_names, "class names", &source->class_names));
@@ -16,6 +18,22 @@ bnf_status bnf_source_set_names(bnf_source *source, int64_t classes, const char 
         BNF_TRY(bnf_strdup(names ? names[i] : number, &source->class_names[i]));
     }
     return BNF_OK;
+}
+
+bnf_status bnf_source_set_classes(bnf_source *source, int64_t classes, int64_t name_count, const char *const *names,
+                                  int64_t largest, const char *path)
+{
+    if (classes < 0 || classes > MAX_CLASSES)
+        return bnf_fail(BNF_ERR_ARG, "%lld classes: it must be 1 to %d", (long long)classes, MAX_CLASSES);
+    if (name_count > 0 && classes > 0 && name_count != classes)
+        return bnf_fail(BNF_ERR_ARG, "%lld class names, but %lld classes are asked for", (long long)name_count,
+                        (long long)classes);
+    if (name_count > 0)
+        return bnf_source_set_names(source, name_count, names);
+    if (classes == 0 && largest >= MAX_CLASSES)
+        return bnf_fail(BNF_ERR_FORMAT, "'%s': label %lld: labels count from 0, and there are at most %d classes", path,
+                        (long long)largest, MAX_CLASSES);
+    return bnf_source_set_names(source, classes > 0 ? classes : largest + 1, NULL);
 }
 
 bnf_status bnf_source_describe(bnf_source *source, const char *format, ...)

@@ -46,6 +46,12 @@ struct bnf_source {
 /* Makes class names: copies of names[classes], or "0", "1", ... where names is NULL. Errors: BNF_ERR_MEMORY. */
 bnf_status bnf_source_set_names(bnf_source *source, int64_t classes, const char *const *names);
 
+/* The same for an import's options: names[name_count], or else the numbers below `classes`, or else (0) those up to
+ * `largest`, the largest label of the file `path`. Errors: BNF_ERR_ARG, BNF_ERR_FORMAT (a label is too large),
+ * BNF_ERR_MEMORY. */
+bnf_status bnf_source_set_classes(bnf_source *source, int64_t classes, int64_t name_count, const char *const *names,
+                                  int64_t largest, const char *path);
+
 /* Sets the description (printf format). Errors: BNF_ERR_MEMORY. */
 bnf_status bnf_source_describe(bnf_source *source, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

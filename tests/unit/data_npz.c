@@ -188,6 +188,12 @@ static void test_errors(void **state)
     labels32[9] = -1;
     write_npz(train, "images", &cube, bytes, "labels", BNF_I32, N, labels32);
     refused(&o, BNF_ERR_FORMAT, train, "item 9: label -1 is out of range");
+    labels32[9] = 1 << 20;
+    write_npz(train, "images", &cube, bytes, "labels", BNF_I32, N, labels32);
+    refused(&o, BNF_ERR_FORMAT, train, "label 1048576");
+    for (o.classes = -1; o.classes < 1 << 21; o.classes += 1 << 21)
+        refused(&o, BNF_ERR_ARG, "classes: it must be", "1 to 1048576");
+    o.classes = 0;
     labels32[9] = 3;
     reals[20 * H * W * C + 1] = NAN;
     write_f32(train, N);
