@@ -8,23 +8,12 @@
 #include "recipes/lipschitz/rounding.h"
 
 #include "base/mem.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "unit/lipschitz_support.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define OK(expr)                                            \
-    do {                                                    \
-        if ((expr) != BNF_OK)                               \
-            fail_msg("%s: %s", #expr, bnf_error_message()); \
-    } while (0)
 
 enum { MAX_LAYERS = 128, MAX_SIZE = 4096 };
 
@@ -40,27 +29,6 @@ typedef struct lab {
     bnf_lipschitz_forward *forward;
     double *scratch;
 } lab;
-
-static double noise(uint64_t i)
-{
-    i = (i + 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u;
-    i = (i ^ i >> 29) * 0x94d049bb133111ebu;
-    return (double)((i ^ i >> 32) >> 11) * 0x1p-52 - 1;
-}
-
-static void fill_params(lab *l, double size)
-{
-    for (int p = 0; p < bnf_params_count(l->params); p++) {
-        const bnf_param_info *info = bnf_params_info(l->params, p);
-        float *w = bnf_params_value(l->params, p);
-        const char *kind = strrchr(info->name, '.');
-        for (int64_t i = 0; i < bnf_desc_count(&info->desc); i++) {
-            double v = noise((uint64_t)(1000003 * (p + 1) + i));
-            w[i] = (float)(strcmp(kind, ".var") == 0 ? 0.3 + fabs(v) : size * v);
-        }
-    }
-    bnf_params_touch(l->params);
-}
 
 /* Lists name the layers and their main numbers: {kind, out, kernel, stride, pad, dilation, groups}. */
 typedef struct spec {
@@ -113,7 +81,7 @@ static void lab_finish(lab *l, int64_t h, int64_t w, int64_t c, double size)
     bnf_model naming = {0};
     OK(bnf_model_build(&l->job, l->params, &l->info, 1, 1, true, &naming));
     bnf_model_release(&naming);
-    fill_params(l, size);
+    fill_params(l->params, size);
     OK(bnf_model_build(&l->job, l->params, &l->info, 1, 1, false, &l->model));
     OK(bnf_model_plan(&l->model, &l->job, NULL, 1, NULL));
     OK(bnf_lipschitz_net_create(&l->job, l->params, &l->info, &l->c.net));

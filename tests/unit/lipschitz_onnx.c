@@ -10,18 +10,7 @@
 #include "train/model.h"
 
 #include "onnx_eval.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#define OK(expr)                                            \
-    do {                                                    \
-        if ((expr) != BNF_OK)                               \
-            fail_msg("%s: %s", #expr, bnf_error_message()); \
-    } while (0)
+#include "unit/lipschitz_support.h"
 
 enum { MAX_LAYERS = 32, BATCH = 3, MAX_SIZE = 2048 };
 
@@ -37,26 +26,6 @@ typedef struct lab {
     bnf_buf file;
     onnx_model model; /* points into the file */
 } lab;
-
-static double noise(uint64_t i)
-{
-    i = (i + 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u;
-    i = (i ^ i >> 29) * 0x94d049bb133111ebu;
-    return (double)((i ^ i >> 32) >> 11) * 0x1p-52 - 1;
-}
-
-static void fill_params(bnf_params *params)
-{
-    for (int p = 0; p < bnf_params_count(params); p++) {
-        const bnf_param_info *info = bnf_params_info(params, p);
-        float *w = bnf_params_value(params, p);
-        for (int64_t i = 0; i < bnf_desc_count(&info->desc); i++) {
-            double v = noise((uint64_t)(1000003 * (p + 1) + i));
-            w[i] = (float)(strcmp(strrchr(info->name, '.'), ".var") == 0 ? 0.3 + fabs(v) : 0.5 * v);
-        }
-    }
-    bnf_params_touch(params);
-}
 
 /* Over u8 images. */
 static void lab_open(lab *l, bnf_lip_kind constraint, int64_t h, int64_t w, int64_t c, const bnf_layer *layers, int n)
@@ -75,7 +44,7 @@ static void lab_open(lab *l, bnf_lip_kind constraint, int64_t h, int64_t w, int6
     OK(bnf_params_create(BNF_F32, &l->params));
     OK(bnf_model_build(&l->job, l->params, &l->info, 1, 1, true, &naming));
     bnf_model_release(&naming);
-    fill_params(l->params);
+    fill_params(l->params, 0.5);
     OK(bnf_lipschitz_net_create(&l->job, l->params, &l->info, &l->net));
     snprintf(l->path, sizeof l->path, "/tmp/bnf-onnx-%ld.onnx", (long)getpid());
     OK(bnf_lipschitz_onnx_write(&l->net, l->params, l->path));
