@@ -33,7 +33,8 @@ bnf_status bnf_lipschitz_explain_file_finish(bnf_lipschitz_explain_file *file, c
  * bnf_lipschitz_method_names, then the turned picture; below the strip. Enlarged by a whole factor. Not collective. */
 bnf_status bnf_lipschitz_explain_picture(const bnf_run *run, const bnf_lipschitz_explained *e, int64_t i);
 
-/* Removes what an earlier call has left in RUN/explain, on rank 0; makes the folder. Not collective. */
+/* Removes maps.h5 and pictures of an earlier call from RUN/explain (metrics.json stays: it says of which weights it is)
+ * and makes the folder. For one rank. */
 bnf_status bnf_lipschitz_explain_clear(const bnf_run *run);
 
 #endif

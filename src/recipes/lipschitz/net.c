@@ -193,7 +193,7 @@ bnf_status bnf_lipschitz_net_create(const bnf_job *job, const bnf_params *params
     *net = (bnf_lipschitz_net){.count = bnf_lipschitz_layers(settings, params, data->classes, layers)};
     BNF_TRY(fill_input(net, job, data));
     BNF_TRY(bnf_calloc((size_t)net->count, sizeof *net->stages, "stages of a network", &net->stages));
-    bnf_status s = fill_stages(net, layers, settings->model.constraint != BNF_LIP_NONE, params);
+    bnf_status s = fill_stages(net, layers, bnf_lipschitz_constrained(settings), params);
     if (s != BNF_OK)
         bnf_lipschitz_net_release(net);
     return s;

@@ -277,19 +277,13 @@ static bnf_status attack(const bnf_run *run, bnf_html *html)
 
 /* ---- all ---- */
 
-static bool constrained(const bnf_run *run)
-{
-    const bnf_lipschitz_settings *settings = run->job->settings;
-    return settings->model.constraint != BNF_LIP_NONE;
-}
-
 bnf_status bnf_lipschitz_report(bnf_run *run, bnf_html *html)
 {
     bnf_lipschitz_certificate c;
     bnf_status s = BNF_OK;
     BNF_TRY(bnf_lipschitz_certificate_create(run, run->test ? BNF_TEST : BNF_TRAIN, 0, &c));
     if (html) {
-        introduction(&c, constrained(run), html);
+        introduction(&c, bnf_lipschitz_constrained(run->job->settings), html);
         s = certificates(&c, html);
         if (s == BNF_OK)
             s = attack(run, html);

@@ -137,10 +137,9 @@ static bnf_status view_open(bnf_run *run, const exhibition *x, view *v)
 {
     bnf_dataset *dataset;
     bnf_option_reals t;
-    const bnf_lipschitz_settings *settings = run->job->settings;
     bnf_lipschitz_maps_settings set = bnf_lipschitz_maps_default(run);
     v->run = run;
-    v->constrained = settings->model.constraint != BNF_LIP_NONE;
+    v->constrained = bnf_lipschitz_constrained(run->job->settings);
     BNF_TRY(bnf_run_dataset(run, x->c->split, &dataset));
     BNF_TRY(bnf_lipschitz_net_create(run->job, run->params, bnf_dataset_get_info(dataset), &v->net));
     BNF_TRY(bnf_lipschitz_methods_parse(NULL, &v->net, v->method));

@@ -185,19 +185,15 @@ static const char explained[] =
     "that the network gives each of them; after \u00b1 stands the standard error of the mean. Figures in units of the "
     "network's outputs tell methods of one network apart, not networks.";
 
-static bool constrained(const bnf_run *run)
-{
-    const bnf_lipschitz_settings *settings = run->job->settings;
-    return settings->model.constraint != BNF_LIP_NONE;
-}
-
 bnf_status bnf_lipschitz_report_metrics(const bnf_run *run, bnf_html *html)
 {
     bnf_json_object *o[NETWORKS] = {NULL};
     const char *names[NETWORKS] = {"This network", "Second network"};
-    if (run->twin && run->twin->job->recipe == run->job->recipe && constrained(run) != constrained(run->twin)) {
-        names[!constrained(run)] = "1-Lipschitz network";
-        names[constrained(run)] = "Unconstrained network";
+    const bnf_job *twin = run->twin && run->twin->job->recipe == run->job->recipe ? run->twin->job : NULL;
+    const bool constrained = bnf_lipschitz_constrained(run->job->settings);
+    if (twin && bnf_lipschitz_constrained(twin->settings) != constrained) {
+        names[!constrained] = "1-Lipschitz network";
+        names[constrained] = "Unconstrained network";
     }
     bnf_status s = read(run, &o[0]);
     if (s == BNF_OK && run->twin)

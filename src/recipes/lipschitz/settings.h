@@ -38,6 +38,12 @@ typedef struct bnf_lipschitz_settings {
     bnf_lipschitz_loss loss;
 } bnf_lipschitz_settings;
 
+/* Are the layers held to be 1-Lipschitz? `settings` as a job has them. */
+static inline bool bnf_lipschitz_constrained(const void *settings)
+{
+    return ((const bnf_lipschitz_settings *)settings)->model.constraint != BNF_LIP_NONE;
+}
+
 /* Settings for the constrained layers. */
 bnf_lip bnf_lipschitz_lip(const bnf_lipschitz_settings *settings);
 
