@@ -1,9 +1,7 @@
 /* banff import idx|cifar|folder|npz: other people's files into one HDF5 file. */
 #include "base/fs.h"
-#include "cli/args.h"
 #include "cli/cmd.h"
-
-#include <banff/data.h>
+#include "cli/output.h"
 
 #include <string.h>
 
@@ -26,39 +24,10 @@ struct common {
 
 static bnf_status finish_common(struct common *c)
 {
-    if (!c->output.path)
-        return bnf_fail(BNF_ERR_CONFIG, "--out FILE is needed");
-    if (c->deflate < 0 || c->deflate > 9)
-        return bnf_fail(BNF_ERR_CONFIG, "--deflate %lld: it must be 0 to 9", (long long)c->deflate);
+    BNF_TRY(bnf_output_check(&c->output, c->deflate));
     if (c->chunk_kib < 0 || c->chunk_kib > 1 << 20)
         return bnf_fail(BNF_ERR_CONFIG, "--chunk-kib %lld: it must be 0 to 1048576", (long long)c->chunk_kib);
-    c->output.deflate = (int)c->deflate;
     c->output.chunk_bytes = c->chunk_kib * 1024;
-    return BNF_OK;
-}
-
-static void print_summary(const bnf_comm *world, const struct common *c, const bnf_import_summary *s)
-{
-    if (bnf_comm_rank(world) != 0 || c->quiet)
-        return;
-    if (s->h == 0)
-        printf("%s: %lld training and %lld test picture files of %lld bytes and %lld channels, %lld classes, checksum "
-               "%s\n",
-               c->output.path, (long long)s->count[BNF_TRAIN], (long long)s->count[BNF_TEST], (long long)s->bytes,
-               (long long)s->c, (long long)s->classes, s->checksum);
-    else
-        printf("%s: %lld training and %lld test images of %lld x %lld x %lld, %lld classes, checksum %s\n",
-               c->output.path, (long long)s->count[BNF_TRAIN], (long long)s->count[BNF_TEST], (long long)s->h,
-               (long long)s->w, (long long)s->c, (long long)s->classes, s->checksum);
-    if (s->ignored_files > 0)
-        printf("left out, not named like a picture: %lld files\n", (long long)s->ignored_files);
-}
-
-static bnf_status show_help(const bnf_comm *world, const char *synopsis, const char *about, const bnf_arg *args,
-                            int count)
-{
-    if (bnf_comm_rank(world) == 0)
-        bnf_args_help(stdout, synopsis, about, args, count);
     return BNF_OK;
 }
 
@@ -93,15 +62,16 @@ static bnf_status import_idx(const bnf_comm *world, int argc, char **argv)
 
     BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, NULL));
     if (c.help)
-        return show_help(world, "import idx --train-images FILE --train-labels FILE --out FILE [options]",
-                         "Imports IDX files (MNIST and its kin).", args, COUNT(args));
+        return bnf_output_help(world, "import idx --train-images FILE --train-labels FILE --out FILE [options]",
+                               "Imports IDX files (MNIST and its kin).", args, COUNT(args));
     BNF_TRY(finish_common(&c));
     if (names_text)
         BNF_TRY(split_names(names_text, &names));
     o.name_count = names.count;
     o.names = names.item;
     BNF_TRY(bnf_import_idx(world, &o, &c.output, &summary));
-    print_summary(world, &c, &summary);
+    if (!c.quiet)
+        bnf_output_print(world, c.output.path, &summary);
     return BNF_OK;
 }
 
@@ -180,9 +150,9 @@ static bnf_status import_cifar(const bnf_comm *world, int argc, char **argv)
 
     BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, &folder));
     if (c.help)
-        return show_help(world, "import cifar (DIR | --train FILE...) --out FILE [options]",
-                         "Imports CIFAR-10 or CIFAR-100 in binary form. DIR is an unpacked archive.", args,
-                         COUNT(args));
+        return bnf_output_help(world, "import cifar (DIR | --train FILE...) --out FILE [options]",
+                               "Imports CIFAR-10 or CIFAR-100 in binary form. DIR is an unpacked archive.", args,
+                               COUNT(args));
     BNF_TRY(finish_common(&c));
     if (folder.count > 1 || (folder.count == 1) == (train.count > 0))
         return bnf_fail(BNF_ERR_CONFIG, "give one folder, or files by --train");
@@ -198,7 +168,8 @@ static bnf_status import_cifar(const bnf_comm *world, int argc, char **argv)
         status = bnf_import_cifar(world, &o, &c.output, &summary);
     release_cifar(&paths);
     BNF_TRY(status);
-    print_summary(world, &c, &summary);
+    if (!c.quiet)
+        bnf_output_print(world, c.output.path, &summary);
     return BNF_OK;
 }
 
@@ -232,9 +203,9 @@ static bnf_status import_folder(const bnf_comm *world, int argc, char **argv)
 
     BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, &folder));
     if (c.help)
-        return show_help(world, "import folder DIR --out FILE [options]",
-                         "Imports pictures (JPEG, PNG, PGM, PPM). Each subfolder of DIR is a class.", args,
-                         COUNT(args));
+        return bnf_output_help(world, "import folder DIR --out FILE [options]",
+                               "Imports pictures (JPEG, PNG, PGM, PPM). Each subfolder of DIR is a class.", args,
+                               COUNT(args));
     BNF_TRY(finish_common(&c));
     if (folder.count > 1 || (folder.count == 1) == (o.train != NULL))
         return bnf_fail(BNF_ERR_CONFIG, "give one folder of training pictures, as DIR or by --train");
@@ -254,7 +225,8 @@ static bnf_status import_folder(const bnf_comm *world, int argc, char **argv)
         return bnf_fail(BNF_ERR_CONFIG, "--store jpeg keeps files as they are: leave --size, --deflate and --chunk-kib "
                                         "out (the size is chosen in training, by data.size)");
     BNF_TRY(bnf_import_folder(world, &o, &c.output, &summary));
-    print_summary(world, &c, &summary);
+    if (!c.quiet)
+        bnf_output_print(world, c.output.path, &summary);
     return BNF_OK;
 }
 
@@ -279,9 +251,9 @@ static bnf_status import_npz(const bnf_comm *world, int argc, char **argv)
 
     BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, &file));
     if (c.help)
-        return show_help(world, "import npz FILE --out FILE [options]",
-                         "Imports arrays of images and labels that numpy.savez or numpy.savez_compressed wrote.", args,
-                         COUNT(args));
+        return bnf_output_help(world, "import npz FILE --out FILE [options]",
+                               "Imports arrays of images and labels that numpy.savez or numpy.savez_compressed wrote.",
+                               args, COUNT(args));
     BNF_TRY(finish_common(&c));
     if (file.count != 1)
         return bnf_fail(BNF_ERR_CONFIG, "give one .npz file of training images");
@@ -291,7 +263,8 @@ static bnf_status import_npz(const bnf_comm *world, int argc, char **argv)
     o.name_count = names.count;
     o.names = names.item;
     BNF_TRY(bnf_import_npz(world, &o, &c.output, &summary));
-    print_summary(world, &c, &summary);
+    if (!c.quiet)
+        bnf_output_print(world, c.output.path, &summary);
     return BNF_OK;
 }
 

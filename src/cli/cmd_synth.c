@@ -1,8 +1,6 @@
 /* banff synth shapes|glyphs|wasserstein|koch|showers: generated sets. */
-#include "cli/args.h"
 #include "cli/cmd.h"
-
-#include <banff/data.h>
+#include "cli/output.h"
 
 #include <string.h>
 
@@ -26,29 +24,10 @@ static const struct common defaults = {.train = 10000, .test = 2000};
 
 static bnf_status finish_common(struct common *c, int64_t count[BNF_SPLIT_COUNT])
 {
-    if (!c->output.path)
-        return bnf_fail(BNF_ERR_CONFIG, "--out FILE is needed");
-    if (c->deflate < 0 || c->deflate > 9)
-        return bnf_fail(BNF_ERR_CONFIG, "--deflate %lld: it must be 0 to 9", (long long)c->deflate);
-    c->output.deflate = (int)c->deflate;
+    BNF_TRY(bnf_output_check(&c->output, c->deflate));
     count[BNF_TRAIN] = c->train;
     count[BNF_TEST] = c->test;
     return BNF_OK;
-}
-
-static bnf_status show_help(const bnf_comm *world, const char *synopsis, const char *about, const bnf_arg *args, int n)
-{
-    if (bnf_comm_rank(world) == 0)
-        bnf_args_help(stdout, synopsis, about, args, n);
-    return BNF_OK;
-}
-
-static void print_summary(const bnf_comm *world, const struct common *c, const bnf_import_summary *s)
-{
-    if (bnf_comm_rank(world) == 0)
-        printf("%s: %lld training and %lld test images of %lld x %lld x %lld, %lld classes, checksum %s\n",
-               c->output.path, (long long)s->count[BNF_TRAIN], (long long)s->count[BNF_TEST], (long long)s->h,
-               (long long)s->w, (long long)s->c, (long long)s->classes, s->checksum);
 }
 
 static bnf_status synth_shapes(const bnf_comm *world, int argc, char **argv)
@@ -68,14 +47,14 @@ static bnf_status synth_shapes(const bnf_comm *world, int argc, char **argv)
 
     BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, NULL));
     if (c.help)
-        return show_help(world, "synth shapes --out FILE [options]",
-                         "Generates ten classes of shapes and gratings; the same options give the same images.", args,
-                         COUNT(args));
+        return bnf_output_help(world, "synth shapes --out FILE [options]",
+                               "Generates ten classes of shapes and gratings; the same options give the same images.",
+                               args, COUNT(args));
     BNF_TRY(finish_common(&c, o.count));
     BNF_TRY(bnf_args_size("size", size, &o.height, &o.width));
     o.seed = (uint64_t)seed;
     BNF_TRY(bnf_synth_shapes(world, &o, &c.output, &summary));
-    print_summary(world, &c, &summary);
+    bnf_output_print(world, c.output.path, &summary);
     return BNF_OK;
 }
 
@@ -95,14 +74,14 @@ static bnf_status synth_glyphs(const bnf_comm *world, int argc, char **argv)
 
     BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, NULL));
     if (c.help)
-        return show_help(world, "synth glyphs --out FILE [options]",
-                         "Generates ten classes of digits, about 7 pixels high, anywhere on a canvas of noise.", args,
-                         COUNT(args));
+        return bnf_output_help(world, "synth glyphs --out FILE [options]",
+                               "Generates ten classes of digits, about 7 pixels high, anywhere on a canvas of noise.",
+                               args, COUNT(args));
     BNF_TRY(finish_common(&c, o.count));
     BNF_TRY(bnf_args_size("size", size, &o.height, &o.width));
     o.seed = (uint64_t)seed;
     BNF_TRY(bnf_synth_glyphs(world, &o, &c.output, &summary));
-    print_summary(world, &c, &summary);
+    bnf_output_print(world, c.output.path, &summary);
     return BNF_OK;
 }
 
@@ -120,13 +99,14 @@ static bnf_status synth_wasserstein(const bnf_comm *world, int argc, char **argv
 
     BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, NULL));
     if (c.help)
-        return show_help(world, "synth wasserstein --out FILE [options]",
-                         "Generates f32 images of two classes: zero, and zero with a square of ones or of minus ones. "
-                         "Their Wasserstein-1\ndistance is the side of the square.",
-                         args, COUNT(args));
+        return bnf_output_help(
+            world, "synth wasserstein --out FILE [options]",
+            "Generates f32 images of two classes: zero, and zero with a square of ones or of minus ones. "
+            "Their Wasserstein-1\ndistance is the side of the square.",
+            args, COUNT(args));
     BNF_TRY(finish_common(&c, o.count));
     BNF_TRY(bnf_synth_wasserstein(world, &o, &c.output, &summary));
-    print_summary(world, &c, &summary);
+    bnf_output_print(world, c.output.path, &summary);
     return BNF_OK;
 }
 
@@ -146,14 +126,14 @@ static bnf_status synth_koch(const bnf_comm *world, int argc, char **argv)
 
     BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, NULL));
     if (c.help)
-        return show_help(world, "synth koch --out FILE [options]",
-                         "Generates points of the plane (f32 images of one pixel, channels x and y) on two Koch "
-                         "snowflakes,\nuniform by arc length.",
-                         args, COUNT(args));
+        return bnf_output_help(world, "synth koch --out FILE [options]",
+                               "Generates points of the plane (f32 images of one pixel, channels x and y) on two Koch "
+                               "snowflakes,\nuniform by arc length.",
+                               args, COUNT(args));
     BNF_TRY(finish_common(&c, o.count));
     o.seed = (uint64_t)seed;
     BNF_TRY(bnf_synth_koch(world, &o, &c.output, &summary));
-    print_summary(world, &c, &summary);
+    bnf_output_print(world, c.output.path, &summary);
     return BNF_OK;
 }
 
@@ -183,10 +163,10 @@ static bnf_status synth_showers(const bnf_comm *world, int argc, char **argv)
 
     BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, NULL));
     if (c.help)
-        return show_help(world, "synth showers --out FILE [options]",
-                         "Generates images of collider events: QCD, soft isotropic showers of several masses, "
-                         "semi-visible jets.\n--train and --test count QCD events.",
-                         args, COUNT(args));
+        return bnf_output_help(world, "synth showers --out FILE [options]",
+                               "Generates images of collider events: QCD, soft isotropic showers of several masses, "
+                               "semi-visible jets.\n--train and --test count QCD events.",
+                               args, COUNT(args));
     BNF_TRY(finish_common(&c, o.qcd));
     BNF_TRY(bnf_args_choice("store", store, forms, COUNT(forms), &form));
     c.output.sparse = form == 0;
@@ -194,7 +174,7 @@ static bnf_status synth_showers(const bnf_comm *world, int argc, char **argv)
     o.signals = signals.item;
     o.seed = (uint64_t)seed;
     BNF_TRY(bnf_synth_showers(world, &o, &c.output, &summary));
-    print_summary(world, &c, &summary);
+    bnf_output_print(world, c.output.path, &summary);
     return BNF_OK;
 }
 
