@@ -127,12 +127,14 @@ bnf_status bnf_sparse_fetch(const bnf_sparse *s, int64_t index, bnf_buf *bytes)
         return bnf_fail(BNF_ERR_ARG, "'%s': image %lld of 0..%lld", s->path, (long long)index, (long long)s->count - 1);
     int64_t first = s->offsets[index], n = entries_of(s, index), size = bnf_sparse_bytes(s, index);
     BNF_TRY(bnf_buf_reserve(bytes, (size_t)size));
+    if (n == 0)
+        return BNF_OK;
     char *cells = bytes->data + bytes->size, *values = cells + 4 * n;
-    memset(cells + size - (size > 0 ? 4 : 0), 0, size > 0 ? 4 : 0); /* what fills up */
-    if (s->held_cells && n > 0) {
+    memset(cells + size - 4, 0, 4); /* what fills up */
+    if (s->held_cells) {
         memcpy(cells, s->held_cells + first, (size_t)(4 * n));
         memcpy(values, s->held_values + (size_t)first * value, (size_t)n * value);
-    } else if (n > 0) {
+    } else {
         BNF_TRY(bnf_h5_dataset_read_rows(s->cells, BNF_I32, first, n, cells));
         BNF_TRY(bnf_h5_dataset_read_rows(s->values, s->dtype, first, n, values));
     }
