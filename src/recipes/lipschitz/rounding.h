@@ -24,7 +24,8 @@ typedef struct bnf_lipschitz_rounding {
  * gamma_k = k u / (1 - k u) with u = 2^-24 or 2^-53 bounds the relative error of a sum of k - 1 products and a bias,
  * in any order and with or without fused multiply-add (Higham, Accuracy and Stability of Numerical Algorithms,
  * section 3.1); k is a stage's longest sum and its other roundings. Convolutions are direct ones, not Winograd's
- * (ops/dnnl.c). tanh and exp are taken to be within 4 units in the last place, and numbers not to overflow. */
+ * (ops/dnnl.c). tanh, exp, sin and cos are taken to be within 4 units in the last place, and numbers not to
+ * overflow. */
 void bnf_lipschitz_rounding_bound(const bnf_lipschitz_net *net, const bnf_lipschitz_bounds *bounds, const double *norms,
                                   double pixels, double radius, bnf_lipschitz_rounding *rounding);
 
