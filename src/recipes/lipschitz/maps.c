@@ -3,8 +3,9 @@
 
 #include "base/mem.h"
 #include "base/philox.h"
-#include "train/options.h"
+#include "recipes/lipschitz/bilinear.h"
 #include "recipes/lipschitz/probe.h"
+#include "train/options.h"
 
 #include <math.h>
 #include <string.h>
@@ -208,24 +209,14 @@ static bnf_status by_gradient(bnf_lipschitz_maps *m, bnf_lipschitz_method method
 
 /* ---- the last convolution ---- */
 
-/* Between which two of `from` cells the centre of cell i of `to` lies, and how far towards the second. */
-static double place(int64_t i, int64_t from, int64_t to, int64_t *lower, int64_t *upper)
-{
-    double at = fmin(fmax(((double)i + 0.5) * (double)from / (double)to - 0.5, 0), (double)(from - 1));
-    *lower = (int64_t)at;
-    *upper = *lower + 1 < from ? *lower + 1 : *lower;
-    return at - (double)*lower;
-}
-
 static void enlarge(const double *map, int64_t h, int64_t w, const bnf_lipschitz_shape *in, float *out)
 {
-    for (int64_t y = 0; y < in->h; y++)
-        for (int64_t x = 0; x < in->w; x++) {
-            int64_t y0, y1, x0, x1;
-            double v = place(y, h, in->h, &y0, &y1), u = place(x, w, in->w, &x0, &x1);
-            double upper = (1 - u) * map[y0 * w + x0] + u * map[y0 * w + x1];
-            double lower = (1 - u) * map[y1 * w + x0] + u * map[y1 * w + x1];
-            out[y * in->w + x] = (float)((1 - v) * upper + v * lower);
+    for (int64_t i = 0; i < in->h; i++)
+        for (int64_t j = 0; j < in->w; j++) {
+            bnf_bilinear y = bnf_bilinear_at(i, h, in->h), x = bnf_bilinear_at(j, w, in->w);
+            const double *upper = map + y.lower * w, *lower = map + y.upper * w;
+            out[i * in->w + j] =
+                (float)bnf_bilinear_mix(y, x, upper[x.lower], upper[x.upper], lower[x.lower], lower[x.upper]);
         }
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "h5/dataset.h"
+#include "recipes/lipschitz/bilinear.h"
 #include "train/arrays.h"
 
 #include <math.h>
@@ -11,23 +12,14 @@
 
 /* ---- preparing ---- */
 
-static double source_of(int64_t i, int64_t from, int64_t to, int64_t *lower, int64_t *upper)
-{
-    double at = fmin(fmax(((double)i + 0.5) * (double)from / (double)to - 0.5, 0), (double)(from - 1));
-    *lower = (int64_t)at;
-    *upper = *lower + 1 < from ? *lower + 1 : *lower;
-    return at - (double)*lower;
-}
-
 void bnf_lipschitz_human_resize(const float *from, int64_t h, int64_t w, float *to, int64_t to_h, int64_t to_w)
 {
-    for (int64_t y = 0; y < to_h; y++)
-        for (int64_t x = 0; x < to_w; x++) {
-            int64_t y0, y1, x0, x1;
-            double v = source_of(y, h, to_h, &y0, &y1), u = source_of(x, w, to_w, &x0, &x1);
-            double upper = (1 - u) * from[y0 * w + x0] + u * from[y0 * w + x1];
-            double lower = (1 - u) * from[y1 * w + x0] + u * from[y1 * w + x1];
-            to[y * to_w + x] = (float)((1 - v) * upper + v * lower);
+    for (int64_t i = 0; i < to_h; i++)
+        for (int64_t j = 0; j < to_w; j++) {
+            bnf_bilinear y = bnf_bilinear_at(i, h, to_h), x = bnf_bilinear_at(j, w, to_w);
+            const float *upper = from + y.lower * w, *lower = from + y.upper * w;
+            to[i * to_w + j] =
+                (float)bnf_bilinear_mix(y, x, upper[x.lower], upper[x.upper], lower[x.lower], lower[x.upper]);
         }
 }
 
