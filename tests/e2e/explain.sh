@@ -105,6 +105,10 @@ for text in "What a 1-Lipschitz network is" "Explanations" "SmoothGrad" "Grad-CA
     "How good the explanations are" "Stability (L2)"; do
     grep -qF -- "$text" "$work/lip/report.html" || wrong "no '$text' in the report"
 done
+grep -qF "class that the network gives each of them" "$work/lip/report.html" || wrong "which class is measured is not said"
+succeed "metrics of the label" launch 1 1 explain "$work/lip" --method saliency --option samples=1 --option of_label=1 "${measure[@]}"
+succeed "report of these" launch 1 1 report "$work/lip"
+grep -qF "class of each one" "$work/lip/report.html" || wrong "the report does not say that the label's class is measured"
 succeed "synth another set" "$banff" synth shapes --out "$work/other.h5" --train 64 --test 24 --size 12x12 --channels 3 --seed 1
 cp -r "$work/free" "$work/elsewhere" && sed -i "s|$work/d.h5|$work/other.h5|" "$work/elsewhere/config.yaml"
 every_rank "a twin of other pictures" 2 "--twin" "other pictures" -- report "$work/lip" --twin "$work/elsewhere"

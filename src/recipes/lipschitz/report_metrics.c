@@ -182,7 +182,7 @@ static void all_methods(const bnf_json_object *o, const char *name, bnf_html *ht
 
 static const char explained[] =
     "Can the maps be trusted? These figures were measured by banff explain --metrics on %.0f pictures, with the class "
-    "that the network gives each of them; after \u00b1 stands the standard error of the mean. Figures in units of the "
+    "%s; after \u00b1 stands the standard error of the mean. Figures in units of the "
     "network's outputs tell methods of one network apart, not networks.";
 
 bnf_status bnf_lipschitz_report_metrics(const bnf_run *run, bnf_html *html)
@@ -200,8 +200,11 @@ bnf_status bnf_lipschitz_report_metrics(const bnf_run *run, bnf_html *html)
         s = read(run->twin, &o[1]);
     int networks = o[1] ? 2 : 1, method = s == BNF_OK && o[0] ? common_method(o, networks) : -1;
     if (method >= 0) {
+        const bnf_json_field *of = bnf_json_object_find(o[0], "settings.class");
+        bool of_label = of && of->type == BNF_JSON_STRING && strcmp(of->string, "label") == 0;
         bnf_html_section(html, "How good the explanations are");
-        bnf_html_text(html, explained, number(o[0], "samples"));
+        bnf_html_text(html, explained, number(o[0], "samples"),
+                      of_label ? "of each one's label" : "that the network gives each of them");
         compare(o, networks, names, method, html);
         for (int v = 0; v < networks; v++)
             all_methods(o[v], names[v], html);
