@@ -139,22 +139,30 @@ static bnf_status read_planes(bnf_source *source, bnf_split split, int64_t first
     return BNF_OK;
 }
 
+/* The class of a name but for QCD; BNF_SHOWER_CLASSES: there is none. */
+static int class_of(const char *name)
+{
+    int k = 1;
+    while (k < BNF_SHOWER_CLASSES && strcmp(name, bnf_shower_name(k)) != 0)
+        k++;
+    return k;
+}
+
 static bnf_status choose_classes(struct shower_source *s, const bnf_synth_showers_options *o)
 {
     const char *names[BNF_SHOWER_CLASSES] = {bnf_shower_name(0)};
+    int64_t n = o->signal_count > 0 ? o->signal_count : BNF_SHOWER_CLASSES - 1;
 
-    for (int64_t i = 0; i < (o->signal_count > 0 ? o->signal_count : BNF_SHOWER_CLASSES - 1); i++) {
-        int k = o->signal_count > 0 ? 1 : 1 + (int)i;
-        while (o->signal_count > 0 && k < BNF_SHOWER_CLASSES && strcmp(o->signals[i], bnf_shower_name(k)) != 0)
-            k++;
-        for (int j = 0; j < s->signals && k < BNF_SHOWER_CLASSES; j++)
-            if (s->classes[1 + j] == k)
-                return bnf_fail(BNF_ERR_ARG, "the class '%s' is named twice", o->signals[i]);
+    for (int64_t i = 0; i < n; i++) {
+        int k = o->signal_count > 0 ? class_of(o->signals[i]) : 1 + (int)i;
         if (k == BNF_SHOWER_CLASSES)
             return bnf_fail(BNF_ERR_ARG,
                             "'%s' is no class of events; there are: suep125, suep200, suep300, suep400, suep700, "
                             "suep1000, svj44, svj54 (and qcd, which is always there)",
                             o->signals[i]);
+        for (int j = 1; j <= s->signals; j++)
+            if (s->classes[j] == k)
+                return bnf_fail(BNF_ERR_ARG, "the class '%s' is named twice", o->signals[i]);
         s->classes[1 + s->signals++] = k;
         names[s->signals] = bnf_shower_name(k);
     }
