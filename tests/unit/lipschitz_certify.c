@@ -588,7 +588,7 @@ static void nothing_flips_inside(void **state)
     lab_close(&l);
 }
 
-/* ---- failures, options ---- */
+/* ---- failures ---- */
 
 static void bad_weights(void **state)
 {
@@ -643,38 +643,6 @@ static void out_of_memory(void **state)
     lab_close(&l);
 }
 
-static void options(void **state)
-{
-    (void)state;
-    int64_t n;
-    bnf_option_reals radii;
-    bnf_split split;
-    bnf_buf text = {0};
-    bool help;
-    const bnf_option table[] = {
-        {"samples", BNF_OPTION_INT, "5", "how many", 1, &n},
-        {"radii", BNF_OPTION_REALS, "36/255,1", "where", 0, &radii},
-        {"split", BNF_OPTION_SPLIT, "test", "which", 0, &split},
-    };
-    OK(bnf_options_parse(table, 3, NULL, 0, &text, &help));
-    assert_int_equal(n, 5);
-    assert_int_equal(radii.count, 2);
-    assert_true(radii.value[0] == 36.0 / 255 && radii.value[1] == 1 && split == BNF_TEST && !help);
-    assert_string_equal(radii.text[0], "36/255");
-    const char *const given[] = {"samples=7", "split=train", "radii=0.5"};
-    OK(bnf_options_parse(table, 3, given, 3, &text, &help));
-    assert_true(n == 7 && split == BNF_TRAIN && radii.count == 1 && radii.value[0] == 0.5);
-    const char *const bad[] = {"sample=7", "samples", "samples=0", "samples=x", "split=both", "radii=1/0", "radii=1,a"};
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        assert_int_equal(bnf_options_parse(table, 3, &bad[i], 1, &text, &help), BNF_ERR_CONFIG);
-        bnf_error_clear();
-    }
-    const char *ask = "help";
-    OK(bnf_options_parse(table, 3, &ask, 1, &text, &help));
-    assert_true(help && strstr(bnf_buf_text(&text), "radii"));
-    bnf_buf_release(&text);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -690,7 +658,6 @@ int main(void)
         cmocka_unit_test(nothing_flips_inside),
         cmocka_unit_test(bad_weights),
         cmocka_unit_test(out_of_memory),
-        cmocka_unit_test(options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
