@@ -5,6 +5,7 @@
 #include "comm/agree.h"
 #include "data/loader.h"
 #include "h5/dataset.h"
+#include "on_ranks.h"
 
 enum { N = 29, SIDE = 24 };
 
@@ -178,22 +179,12 @@ static void test_damage(void **state)
     bnf_dataset_close(ds);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    (void)argc;
-    (void)argv;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_import),
         cmocka_unit_test(test_batches),
         cmocka_unit_test(test_damage),
     };
-    if (bnf_comm_init(BNF_THREAD_MULTIPLE) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    ranks = bnf_comm_size(world);
-    int failed = cmocka_run_group_tests(tests, setup, teardown);
-    if (failed && ranks > 1)
-        bnf_comm_abort(1); /* other ranks may be waiting */
-    return bnf_comm_finalize() == BNF_OK ? failed : 1;
+    return ON_RANKS(BNF_THREAD_MULTIPLE, &world, &rank, &ranks, tests, setup, teardown);
 }

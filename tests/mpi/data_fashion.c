@@ -3,6 +3,7 @@
 #include "unit/data_support.h"
 
 #include "data/loader.h"
+#include "on_ranks.h"
 
 #include <math.h>
 
@@ -58,17 +59,8 @@ static void test_fashion_mnist(void **state)
         remove_tree(folder);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    (void)argc;
-    (void)argv;
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_fashion_mnist)};
-    if (bnf_comm_init(BNF_THREAD_MULTIPLE) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed && bnf_comm_size(world) > 1)
-        bnf_comm_abort(1); /* other ranks may be waiting */
-    return bnf_comm_finalize() == BNF_OK ? failed : 1;
+    return ON_RANKS(BNF_THREAD_MULTIPLE, &world, &rank, NULL, tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include "comm/agree.h"
 #include "train/npz.h"
 #include "h5/checksum.h"
+#include "on_ranks.h"
 
 #include <math.h>
 
@@ -263,22 +264,12 @@ static void test_folder(void **state)
     check_failure(bnf_import_folder(world, &o, &output, &together), BNF_ERR_IO, o.train);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    (void)argc;
-    (void)argv;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_as_alone), cmocka_unit_test(test_fewer_samples_than_ranks),
         cmocka_unit_test(test_f32),           cmocka_unit_test(test_idx_errors),
         cmocka_unit_test(test_npz),           cmocka_unit_test(test_folder),
     };
-    if (bnf_comm_init(BNF_THREAD_MULTIPLE) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    ranks = bnf_comm_size(world);
-    int failed = cmocka_run_group_tests(tests, setup, teardown);
-    if (failed && ranks > 1)
-        bnf_comm_abort(1); /* other ranks may be waiting */
-    return bnf_comm_finalize() == BNF_OK ? failed : 1;
+    return ON_RANKS(BNF_THREAD_MULTIPLE, &world, &rank, &ranks, tests, setup, teardown);
 }

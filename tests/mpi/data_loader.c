@@ -4,6 +4,7 @@
 
 #include "comm/tree.h"
 #include "data/loader.h"
+#include "on_ranks.h"
 
 enum { N = 107, SIDE = 10, PIXELS = SIDE * SIDE * 3, BATCH = 24, LEAVES = 6 };
 
@@ -130,23 +131,13 @@ static void test_ranks_without_leaves(void **state)
     compare_with_one_rank(BATCH, 2, 0, 6);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    (void)argc;
-    (void)argv;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_union_is_the_batch_of_one_rank),
         cmocka_unit_test(test_resumed_in_the_middle),
         cmocka_unit_test(test_ranks_of_padding),
         cmocka_unit_test(test_ranks_without_leaves),
     };
-    if (bnf_comm_init(BNF_THREAD_MULTIPLE) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    ranks = bnf_comm_size(world);
-    int failed = cmocka_run_group_tests(tests, setup, teardown);
-    if (failed && ranks > 1)
-        bnf_comm_abort(1); /* other ranks may be waiting */
-    return bnf_comm_finalize() == BNF_OK ? failed : 1;
+    return ON_RANKS(BNF_THREAD_MULTIPLE, &world, &rank, &ranks, tests, setup, teardown);
 }

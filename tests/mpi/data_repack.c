@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "h5/attr.h"
 #include "h5/dataset.h"
+#include "on_ranks.h"
 
 #include <unistd.h>
 
@@ -241,21 +242,11 @@ static void test_refusals(void **state)
     assert_int_equal(bnf_mem_live_blocks(), live);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    (void)argc;
-    (void)argv;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_refusals),
     };
-    if (bnf_comm_init(BNF_THREAD_FUNNELED) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    ranks = bnf_comm_size(world);
-    int failed = cmocka_run_group_tests(tests, setup, teardown);
-    if (failed && ranks > 1)
-        bnf_comm_abort(1); /* other ranks may be waiting */
-    return bnf_comm_finalize() == BNF_OK ? failed : 1;
+    return ON_RANKS(BNF_THREAD_FUNNELED, &world, &rank, &ranks, tests, setup, teardown);
 }

@@ -3,6 +3,7 @@
 
 #include "comm/agree.h"
 #include "data/loader.h"
+#include "on_ranks.h"
 
 enum { N = 151, M = 23 };
 
@@ -135,23 +136,13 @@ static void test_failure(void **state)
     assert_false(bnf_fs_exists(temporary) || bnf_fs_exists(out));
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    (void)argc;
-    (void)argv;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes),
         cmocka_unit_test(test_few_samples),
         cmocka_unit_test(test_store),
         cmocka_unit_test(test_failure),
     };
-    if (bnf_comm_init(BNF_THREAD_MULTIPLE) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    ranks = bnf_comm_size(world);
-    int failed = cmocka_run_group_tests(tests, setup, teardown);
-    if (failed && ranks > 1)
-        bnf_comm_abort(1); /* other ranks may be waiting */
-    return bnf_comm_finalize() == BNF_OK ? failed : 1;
+    return ON_RANKS(BNF_THREAD_MULTIPLE, &world, &rank, &ranks, tests, setup, teardown);
 }

@@ -7,6 +7,7 @@
 #include "data/loader.h"
 #include "data/store.h"
 #include "h5/dataset.h"
+#include "on_ranks.h"
 
 #include <math.h>
 
@@ -294,10 +295,8 @@ static void test_memory_of_one_rank(void **state)
     bnf_dataset_close(set);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    (void)argc;
-    (void)argv;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_sampler),
         cmocka_unit_test(test_every_depth),
@@ -308,13 +307,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_memory_of_one_rank),
     };
-    if (bnf_comm_init(BNF_THREAD_FUNNELED) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    ranks = bnf_comm_size(world);
-    int failed = cmocka_run_group_tests(tests, setup, teardown);
-    if (failed && ranks > 1)
-        bnf_comm_abort(1); /* other ranks may be waiting */
-    return bnf_comm_finalize() == BNF_OK ? failed : 1;
+    return ON_RANKS(BNF_THREAD_FUNNELED, &world, &rank, &ranks, tests, setup, teardown);
 }

@@ -1,6 +1,7 @@
 /* Gradients that travel while others are computed: every policy, number of cuts, bucket and algorithm gives the bits of
  * one rank that does one thing after the other; steps that go no further end everywhere; nothing is allocated. */
 #include "dist_training.h"
+#include "on_ranks.h"
 
 #include "dist/tune.h"
 
@@ -221,19 +222,11 @@ static void test_rank_0_decides(void **unused)
 
 int main(void)
 {
-    if (bnf_comm_init(BNF_THREAD_SERIALIZED) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    size = bnf_comm_size(world);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_travel_changes_no_bit), cmocka_unit_test(test_bf16_has_bits_of_its_own),
         cmocka_unit_test(test_changes_between_steps), cmocka_unit_test(test_dropped_steps_end_everywhere),
         cmocka_unit_test(test_failure_in_the_update), cmocka_unit_test(test_steps_allocate_nothing),
         cmocka_unit_test(test_attaching_may_fail),    cmocka_unit_test(test_rank_0_decides),
     };
-    int failures = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failures)
-        bnf_comm_abort(1);
-    return bnf_comm_finalize() != BNF_OK || bnf_mem_live_blocks() != 0;
+    return ON_RANKS(BNF_THREAD_SERIALIZED, &world, &rank, &size, tests, NULL, NULL);
 }

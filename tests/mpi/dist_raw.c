@@ -1,6 +1,7 @@
 /* Parameters whose raw weight has another shape than the effective one, smaller and larger: the initial values, the
  * bits of one rank alone, clipping and decay of the raw weight, state out and in, one owner whatever the size. */
 #include "../dist_training.h"
+#include "on_ranks.h"
 
 #include "dist/shared.h"
 
@@ -330,11 +331,6 @@ static void test_one_owner(void **unused)
 
 int main(void)
 {
-    if (bnf_comm_init(BNF_THREAD_FUNNELED) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    size = bnf_comm_size(world);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_store),
         cmocka_unit_test(test_bits_of_one_rank),
@@ -343,8 +339,5 @@ int main(void)
         cmocka_unit_test(test_training_stays_orthogonal),
         cmocka_unit_test(test_one_owner),
     };
-    int failures = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failures)
-        bnf_comm_abort(1); /* other ranks may wait where this one has given up */
-    return bnf_comm_finalize() != BNF_OK || bnf_mem_live_blocks() != 0; /* the communicator keeps buffers until then */
+    return ON_RANKS(BNF_THREAD_FUNNELED, &world, &rank, &size, tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * owners, to the last bit without constraints and to rounding with them; state goes out and in, also into other numbers
  * of ranks; memory is divided; failures are everybody's. */
 #include "../dist_training.h"
+#include "on_ranks.h"
 
 #include "dist/shared.h"
 
@@ -318,11 +319,6 @@ static void test_allocations_may_fail(void **unused)
 
 int main(void)
 {
-    if (bnf_comm_init(BNF_THREAD_FUNNELED) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    size = bnf_comm_size(world);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slices),
         cmocka_unit_test(test_owners),
@@ -335,8 +331,5 @@ int main(void)
         cmocka_unit_test(test_memory_is_divided),
         cmocka_unit_test(test_allocations_may_fail),
     };
-    int failures = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failures)
-        bnf_comm_abort(1);
-    return bnf_comm_finalize() != BNF_OK || bnf_mem_live_blocks() != 0;
+    return ON_RANKS(BNF_THREAD_FUNNELED, &world, &rank, &size, tests, NULL, NULL);
 }

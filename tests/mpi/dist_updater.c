@@ -2,6 +2,7 @@
  * process: same bits for any number of ranks and threads and any owners; state goes out and in again; what is not
  * finite changes nothing; a failure of one rank is everybody's. */
 #include "dist_training.h"
+#include "on_ranks.h"
 
 /* --- owners ------------------------------------------------------------------------------------------------------- */
 
@@ -325,11 +326,6 @@ static void test_damaged_state_is_refused(void **unused)
 
 int main(void)
 {
-    if (bnf_comm_init(BNF_THREAD_FUNNELED) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    size = bnf_comm_size(world);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_owners_are_balanced),         cmocka_unit_test(test_steps_equal_a_serial_run),
         cmocka_unit_test(test_norms_equal_a_serial_run),    cmocka_unit_test(test_state_goes_out_and_in),
@@ -337,8 +333,5 @@ int main(void)
         cmocka_unit_test(test_every_allocation_may_fail),   cmocka_unit_test(test_more_ranks_than_leaves),
         cmocka_unit_test(test_eager_failure_is_everybodys), cmocka_unit_test(test_damaged_state_is_refused),
     };
-    int failures = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failures)
-        bnf_comm_abort(1); /* other ranks may wait where this one has given up */
-    return bnf_comm_finalize() != BNF_OK || bnf_mem_live_blocks() != 0; /* the communicator keeps buffers until then */
+    return ON_RANKS(BNF_THREAD_FUNNELED, &world, &rank, &size, tests, NULL, NULL);
 }

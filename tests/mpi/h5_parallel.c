@@ -7,6 +7,7 @@
 #include "h5/attr.h"
 #include "h5/checksum.h"
 #include "h5/dataset.h"
+#include "on_ranks.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -301,13 +302,5 @@ int main(void)
         cmocka_unit_test_setup_teardown(independent_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(full_disk, setup, teardown),
     };
-    if (bnf_comm_init(BNF_THREAD_MULTIPLE) != BNF_OK)
-        return 99;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    ranks = bnf_comm_size(world);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed) /* the others may be waiting */
-        bnf_comm_abort(1);
-    return bnf_comm_finalize() == BNF_OK ? 0 : 98;
+    return ON_RANKS(BNF_THREAD_MULTIPLE, &world, &rank, &ranks, tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 
 #include "la/vec.h"
 #include "nn/constraint_shared.h"
+#include "on_ranks.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -345,13 +346,5 @@ int main(void)
         cmocka_unit_test(settings_are_checked),        cmocka_unit_test(bad_numbers_are_errors_everywhere),
         cmocka_unit_test(memory_is_divided),           cmocka_unit_test(every_allocation_may_fail),
     };
-    if (bnf_comm_init(BNF_THREAD_SINGLE) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    ranks = bnf_comm_size(world);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed)
-        bnf_comm_abort(1);
-    return bnf_comm_finalize() != BNF_OK || bnf_mem_live_blocks() != 0;
+    return ON_RANKS(BNF_THREAD_SINGLE, &world, &rank, &ranks, tests, NULL, NULL);
 }

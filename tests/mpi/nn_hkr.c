@@ -2,6 +2,7 @@
  * of one or two classes only; and a training with each of the losses, behind layers with learned angles, shares and
  * means, has the same bits as a serial one. */
 #include "dist_training.h"
+#include "on_ranks.h"
 
 static bnf_hkr hkr;
 static int64_t outputs;
@@ -147,18 +148,10 @@ static void test_bits_are_those_of_a_serial_run(void **unused)
 
 int main(void)
 {
-    if (bnf_comm_init(BNF_THREAD_FUNNELED) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    size = bnf_comm_size(world);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts_are_of_the_whole_batch),
         cmocka_unit_test(test_moving_mean_is_of_the_whole_batch),
         cmocka_unit_test(test_bits_are_those_of_a_serial_run),
     };
-    int failures = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failures)
-        bnf_comm_abort(1); /* other ranks may wait where this one has given up */
-    return bnf_comm_finalize() != BNF_OK || bnf_mem_live_blocks() != 0; /* the communicator keeps buffers until then */
+    return ON_RANKS(BNF_THREAD_FUNNELED, &world, &rank, &size, tests, NULL, NULL);
 }

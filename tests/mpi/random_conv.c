@@ -1,6 +1,7 @@
 /* Folded combinations of filters in training: the bits of one rank alone, frozen filters that stay as they were drawn
  * under weight decay, and kernels that remain combinations of them. */
 #include "../dist_training.h"
+#include "on_ranks.h"
 
 #include "recipes/random_conv/fold.h"
 #include "recipes/random_conv/net.h"
@@ -125,14 +126,6 @@ static void test_training(void **unused)
 
 int main(void)
 {
-    if (bnf_comm_init(BNF_THREAD_FUNNELED) != BNF_OK)
-        return 1;
-    world = bnf_comm_world();
-    rank = bnf_comm_rank(world);
-    size = bnf_comm_size(world);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_training)};
-    int failures = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failures)
-        bnf_comm_abort(1); /* other ranks may wait where this one has given up */
-    return bnf_comm_finalize() != BNF_OK || bnf_mem_live_blocks() != 0;
+    return ON_RANKS(BNF_THREAD_FUNNELED, &world, &rank, &size, tests, NULL, NULL);
 }
