@@ -361,10 +361,11 @@ static bnf_status conclude(const campaign *c, bnf_buf *text)
     if (c->broken < 0)
         return BNF_OK;
     const bnf_lipschitz_sample *b = &c->cert.samples[c->broken];
-    return bnf_fail(BNF_ERR_NUMERIC,
-                    "a certificate is broken: %lld of %lld samples changed class inside their certified radius, first "
-                    "sample %lld (radius %g)",
-                    (long long)c->inside_f64, (long long)c->n, (long long)c->broken, b->radius);
+    return bnf_fail(
+        BNF_ERR_NUMERIC,
+        "a certificate is broken: of %lld samples, %lld changed class inside their certified radius (%lld in "
+        "f32), first sample %lld (radius %g)",
+        (long long)c->n, (long long)c->inside_f64, (long long)c->inside_f32, (long long)c->broken, b->radius);
 }
 
 bnf_status bnf_lipschitz_attack(bnf_run *run, const char *const *options, int n_options, bnf_buf *text)

@@ -7,9 +7,9 @@
 #include <math.h>
 #include <stdio.h>
 
-/* The files beside this one have defaults that would take a new kind for harmless: say in net.c what shape and parameters
- * it has, in bound.c how it stretches, in forward.c what it computes, in rounding.c how exactly, in onnx.c how others do.
- */
+/* The files beside this one have defaults that would take a new kind for harmless. Say here what shape and parameters
+ * it has, in bound.c how it stretches, in forward.c what it computes, in rounding.c how exactly, in onnx.c how others
+ * compute it. */
 _Static_assert(BNF_LAYER_HOUSEHOLDER + 1 == BNF_LAYER_COUNT, "certificates know every kind of layer");
 
 static const char *stem(int kind)
