@@ -8,6 +8,8 @@
 #include "train/run.h"
 #include "train/run_report.h"
 
+#include <math.h>
+
 /* Options that all of these share, and the run they name. */
 typedef struct request {
     bnf_arg_list set, paths, option;
@@ -49,13 +51,19 @@ static bnf_status open_run(const bnf_comm *world, const request *r, bnf_run **ru
     return bnf_run_open(world, bnf_recipes, r->paths.item[0], r->set.item, (int)r->set.count, run);
 }
 
+static void print_eval(const bnf_run *run, bnf_split split, const bnf_eval_result *r)
+{
+    printf("%s: %s part, %lld samples: loss %.6f ", run->folder, bnf_split_name(split), (long long)r->samples, r->loss);
+    if (!isnan(r->accuracy))
+        printf("accuracy %.4f ", r->accuracy);
+    printf("(step %lld, weights %s)\n", (long long)run->step, run->weights);
+}
+
 bnf_status bnf_cmd_eval(const bnf_comm *world, int argc, char **argv)
 {
     request r;
     bnf_run *run;
     bnf_eval_result result;
-    float *logits = NULL;
-    int64_t samples;
     BNF_TRY(parse(world, argc, argv, "eval RUN [options]",
                   "Loss and accuracy of a run's newest checkpoint (or of RUN/checkpoints/FILE.h5).\n", PARTS, NULL, 0,
                   &r));
@@ -63,12 +71,9 @@ bnf_status bnf_cmd_eval(const bnf_comm *world, int argc, char **argv)
         return BNF_OK;
     BNF_TRY(open_run(world, &r, &run));
     bnf_split split = r.train_part ? BNF_TRAIN : BNF_TEST;
-    bnf_status s = bnf_run_logits(run, split, 0, &logits, &samples, &result);
+    bnf_status s = bnf_run_outputs(run, split, 0, NULL, 0, &result);
     if (s == BNF_OK && bnf_comm_rank(world) == 0)
-        printf("%s: %s part, %lld samples: loss %.6f accuracy %.4f (step %lld, weights %s)\n", run->folder,
-               bnf_split_name(split), (long long)result.samples, result.loss, result.accuracy, (long long)run->step,
-               run->weights);
-    bnf_free(logits);
+        print_eval(run, split, &result);
     bnf_run_close(run);
     return s;
 }

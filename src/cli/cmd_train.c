@@ -26,9 +26,13 @@ static void print_profile(const bnf_profile *profile)
 
 static void print_result(const bnf_job *job, const bnf_train_result *r)
 {
-    printf("steps %lld  train loss %.4f accuracy %.4f", (long long)r->step, r->loss, r->accuracy);
+    printf("steps %lld  train loss %.4f", (long long)r->step, r->loss);
+    if (!isnan(r->accuracy))
+        printf(" accuracy %.4f", r->accuracy);
+    if (!isnan(r->test_loss))
+        printf("  test loss %.4f", r->test_loss);
     if (!isnan(r->test_accuracy))
-        printf("  test loss %.4f accuracy %.4f", r->test_loss, r->test_accuracy);
+        printf(" accuracy %.4f", r->test_accuracy);
     printf("  %.1f s  %.0f samples/s  waiting for data %.2f %%\n", r->seconds, r->samples_per_second,
            r->seconds > 0 ? 100 * r->stall_seconds / r->seconds : 0.0);
     printf("checkpoints held training up for %.2f s (%.1f %%)\n", r->checkpoint_seconds,

@@ -9,6 +9,7 @@
 #include "train/arrays.h"
 #include "train/state.h"
 
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,7 @@ static bnf_status check_outputs(bnf_builder *b, const bnf_model *model, const bn
 /* One score per class: of a single output f, class 1 where f > 0, the scores are -f and f. */
 static bnf_val class_scores(bnf_builder *b, bnf_val logits)
 {
-    if (!bnf_val_ok(logits) || bnf_desc_cols(bnf_val_desc(b, logits)) > 1)
+    if (bnf_desc_cols(bnf_val_desc(b, logits)) > 1)
         return logits;
     return bnf_concat(b, (bnf_val[]){bnf_affine(b, logits, -1, 0), logits}, 2);
 }
@@ -40,6 +41,8 @@ bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dat
     *model = (bnf_model){.input_grad = BNF_NONE,
                          .inner = BNF_NONE,
                          .inner_grad = BNF_NONE,
+                         .accuracy = BNF_NONE,
+                         .training = training,
                          .bf16 = training && job->train.precision == BNF_PRECISION_BF16};
     bnf_dtype real = bnf_params_real(params);
     int64_t n = batch / leaves;
@@ -61,9 +64,13 @@ bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dat
                        .bf16 = model->bf16,
                        .seed = (uint64_t)job->seed};
     job->recipe->build(job->settings, &scope, model->x, model->labels, data->classes, &model->values);
-    model->accuracy = bnf_nn_batch_mean(&scope, bnf_correct(b, class_scores(b, model->values.logits), model->labels));
+    bool classifies = bnf_val_ok(model->values.logits);
+    if (classifies)
+        model->accuracy =
+            bnf_nn_batch_mean(&scope, bnf_correct(b, class_scores(b, model->values.logits), model->labels));
     BNF_TRY(bnf_graph_status(model->graph));
-    BNF_TRY(check_outputs(b, model, data));
+    if (classifies)
+        BNF_TRY(check_outputs(b, model, data));
     return training ? bnf_graph_minimize(model->graph, model->values.loss) : BNF_OK;
 }
 
@@ -103,14 +110,18 @@ static bnf_status check_cpu(const bnf_model *model)
 
 bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *comm, int threads, const int *owner)
 {
-    bnf_val keep[6 + BNF_MODEL_MAX_METRICS];
+    bnf_val keep[6 + BNF_MODEL_MAX_METRICS + BNF_MODEL_MAX_OUTPUTS];
     int n = 0;
     BNF_TRY(check_cpu(model));
-    keep[n++] = model->values.logits;
     keep[n++] = model->values.loss;
-    keep[n++] = model->accuracy;
+    if (bnf_val_ok(model->values.logits)) {
+        keep[n++] = model->values.logits;
+        keep[n++] = model->accuracy;
+    }
     for (int i = 0; i < model->values.n_metrics; i++)
         keep[n++] = model->values.metrics[i].value;
+    for (int i = 0; !model->training && i < model->values.n_outputs; i++)
+        keep[n++] = model->values.outputs[i].value;
     if (bnf_val_ok(model->input_grad))
         keep[n++] = model->input_grad;
     if (bnf_val_ok(model->inner_grad)) {
@@ -146,7 +157,7 @@ bnf_status bnf_model_run(bnf_model *model, const bnf_batch *batch, int64_t step)
 
 double bnf_model_scalar(const bnf_model *model, bnf_val v)
 {
-    return *(const float *)bnf_plan_output(model->plan, v);
+    return bnf_val_ok(v) ? *(const float *)bnf_plan_output(model->plan, v) : NAN;
 }
 
 void bnf_model_release(bnf_model *model)

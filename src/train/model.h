@@ -10,11 +10,13 @@ typedef struct bnf_model {
     bnf_plan *plan;
     bnf_val x, labels, weight, count;
     bnf_model_values values;
+    bool training;           /* gradients, too; outputs are not kept */
     bool bf16;               /* values inside the network are bf16 */
     bool profile;            /* set before bnf_model_plan: count time per operation */
     struct bnf_spans *spans; /* set before bnf_model_plan: bnf_plan_config.spans */
     int cuts;                /* set before bnf_model_plan: bnf_plan_config.cuts */
-    bnf_val accuracy;        /* batch-level [1]: share of samples whose first largest logit is the label's */
+    bnf_val accuracy;   /* batch-level [1]: share of samples whose first largest logit is the label's; BNF_NONE without
+                       * logits */
     bnf_val input_grad; /* leaf-level, like x: gradient asked for by bnf_model_want_input_gradient, else BNF_NONE */
     bnf_val inner, inner_grad; /* leaf-level: of bnf_model_want_inner_gradient, else BNF_NONE */
 } bnf_model;
@@ -32,7 +34,7 @@ bnf_status bnf_model_want_inner_gradient(bnf_model *model, bnf_val inner, bnf_va
 bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *comm, int threads, const int *owner);
 /* Runs one batch of the loader. Collective. */
 bnf_status bnf_model_run(bnf_model *model, const bnf_batch *batch, int64_t step);
-/* A batch-level scalar of the last run. */
+/* A batch-level scalar of the last run; NaN for BNF_NONE. */
 double bnf_model_scalar(const bnf_model *model, bnf_val v);
 /* Frees what the struct holds; legal on a zeroed one. */
 void bnf_model_release(bnf_model *model);

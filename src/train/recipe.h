@@ -11,18 +11,24 @@
 
 #define BNF_RECIPE_MAX_SECTIONS 8
 #define BNF_MODEL_MAX_METRICS 8
+#define BNF_MODEL_MAX_OUTPUTS 12
 
 struct bnf_run;
 
 /* What a recipe emits for one batch of labelled images. */
 typedef struct bnf_model_values {
-    bnf_val logits; /* leaf-level [N,C] */
+    bnf_val logits; /* leaf-level [N,C]. BNF_NONE: the network does not classify, and there is no accuracy */
     bnf_val loss;   /* batch-level [1]: mean over the samples that count */
     int n_metrics;  /* further batch-level scalars [1], means over the samples that count */
     struct {
         const char *name;
         bnf_val value;
     } metrics[BNF_MODEL_MAX_METRICS];
+    int n_outputs; /* further leaf-level values R [N,...] that evaluation keeps: scores, latent values, pictures */
+    struct {
+        const char *name;
+        bnf_val value;
+    } outputs[BNF_MODEL_MAX_OUTPUTS];
 } bnf_model_values;
 
 /* What `banff explain` was asked for; strings as the command line gave them. */

@@ -26,9 +26,9 @@ typedef struct bnf_train_options {
 } bnf_train_options;
 
 typedef struct bnf_train_result {
-    int64_t step, skipped;           /* finished steps; updates left out as not finite */
-    double loss, accuracy;           /* of the last epoch's training batches */
-    double test_loss, test_accuracy; /* NaN without a test part */
+    int64_t step, skipped; /* finished steps; updates left out as not finite */
+    double loss, accuracy; /* of the last epoch's training batches; accuracy is NaN if nothing is classified */
+    double test_loss, test_accuracy; /* NaN without a test part, too */
     char weights[17];                /* bnf_state_hash */
     double seconds, samples_per_second;
     double stall_seconds;              /* of these, waiting for batches: of the rank that waited longest */
@@ -72,9 +72,10 @@ void bnf_run_close(bnf_run *run);
 /* The split's dataset. Errors: BNF_ERR_FORMAT if the file has no such split. */
 bnf_status bnf_run_dataset(const bnf_run *run, bnf_split split, bnf_dataset **dataset);
 
-/* Means over a whole split. metrics[] are the recipe's. */
+/* Means over a whole split. metrics[] are the recipe's; accuracy is NaN if the network does not classify. */
 typedef struct bnf_eval_result {
-    int64_t samples, outputs; /* outputs: logits of a sample, of bnf_run_logits */
+    int64_t samples;
+    int64_t outputs; /* logits of a sample, of bnf_run_logits */
     double loss, accuracy, metrics[BNF_MODEL_MAX_METRICS];
 } bnf_eval_result;
 
@@ -86,8 +87,21 @@ typedef bnf_status (*bnf_eval_visit)(void *self, const bnf_model *model, const b
 bnf_status bnf_evaluate(bnf_model *model, const bnf_comm *comm, bnf_loader *loader, int64_t limit, bnf_eval_visit visit,
                         void *self, bnf_eval_result *result);
 
-/* Network outputs for a split on every rank: logits[samples, classes] f32, in the order of the file. Collective.
- * [out] logits owned (bnf_free). */
+/* One of the network's values for every sample of a split. */
+typedef struct bnf_run_output {
+    const char *name; /* "logits", or one of bnf_model_values.outputs */
+    int64_t columns;  /* values of a sample */
+    float *rows;      /* [samples, columns], owned */
+} bnf_run_output;
+
+/* Evaluates a split and gathers n (maybe 0) of the network's values on every rank, in the order of the file. Collective.
+ * [in,out] outputs[n]: names in; columns and rows out, release with bnf_run_outputs_release whatever the result. limit:
+ * as of bnf_evaluate. Errors: BNF_ERR_ARG (no such value), and those of evaluation. */
+bnf_status bnf_run_outputs(bnf_run *run, bnf_split split, int64_t limit, bnf_run_output *outputs, int n,
+                           bnf_eval_result *result);
+void bnf_run_outputs_release(bnf_run_output *outputs, int n);
+
+/* The same for logits[samples, classes] alone. [out] logits owned (bnf_free). */
 bnf_status bnf_run_logits(bnf_run *run, bnf_split split, int64_t limit, float **logits, int64_t *samples,
                           bnf_eval_result *result);
 

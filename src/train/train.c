@@ -235,8 +235,9 @@ static void add(tally *to, const tally *from)
 static void count_step(trainer *t, const bnf_batch *batch)
 {
     double n = (double)batch->valid;
+    bool classifies = bnf_val_ok(t->model.accuracy);
     tally one = {.loss = n * bnf_model_scalar(&t->model, t->model.values.loss),
-                 .correct = n * bnf_model_scalar(&t->model, t->model.accuracy),
+                 .correct = classifies ? n * bnf_model_scalar(&t->model, t->model.accuracy) : 0,
                  .samples = n};
     for (int i = 0; i < t->model.values.n_metrics; i++)
         one.metrics[i] = n * bnf_model_scalar(&t->model, t->model.values.metrics[i].value);
@@ -294,11 +295,18 @@ static bnf_status one_step(trainer *t)
     return bnf_overlap_step(&t->overlap, bnf_clock_seconds() - start);
 }
 
+/* NaN if the network does not classify. */
+static double accuracy_of(const trainer *t, const tally *sum)
+{
+    return bnf_val_ok(t->model.accuracy) ? sum->correct / sum->samples : NAN;
+}
+
 /* One line of metrics from a tally. */
 static bnf_status write_scalars(trainer *t, const char *kind, const bnf_model *model, const tally *sum)
 {
     BNF_TRY(bnf_folder_scalar(&t->folder, kind, "loss", t->step, sum->loss / sum->samples));
-    BNF_TRY(bnf_folder_scalar(&t->folder, kind, "accuracy", t->step, sum->correct / sum->samples));
+    if (bnf_val_ok(model->accuracy))
+        BNF_TRY(bnf_folder_scalar(&t->folder, kind, "accuracy", t->step, sum->correct / sum->samples));
     for (int i = 0; i < model->values.n_metrics; i++)
         BNF_TRY(bnf_folder_scalar(&t->folder, kind, model->values.metrics[i].name, t->step,
                                   sum->metrics[i] / sum->samples));
@@ -360,7 +368,10 @@ static bnf_status evaluate(trainer *t, bool write)
     BNF_TRY(bnf_evaluate(&t->eval, t->comm, t->test_loader, 0, NULL, NULL, &r));
     t->result->test_loss = r.loss;
     t->result->test_accuracy = r.accuracy;
-    bnf_log_info("step %lld: test loss %.4f, accuracy %.4f", (long long)t->step, r.loss, r.accuracy);
+    if (isnan(r.accuracy))
+        bnf_log_info("step %lld: test loss %.4f", (long long)t->step, r.loss);
+    else
+        bnf_log_info("step %lld: test loss %.4f, accuracy %.4f", (long long)t->step, r.loss, r.accuracy);
     return bnf_comm_agree(t->comm, t->first && write ? write_eval(t, &r) : BNF_OK);
 }
 
@@ -400,7 +411,7 @@ static void show_progress(trainer *t)
         return;
     bnf_progress_state p = {.step = t->step,
                             .loss = t->sums.epoch.loss / t->sums.epoch.samples,
-                            .accuracy = t->sums.epoch.correct / t->sums.epoch.samples,
+                            .accuracy = accuracy_of(t, &t->sums.epoch),
                             .lr = bnf_rule_lr(&t->rule, t->step - 1),
                             .seconds = bnf_clock_seconds()};
     bnf_progress_update(t->progress, &p);
@@ -420,7 +431,7 @@ static bnf_status after_step(trainer *t)
     }
     if (epoch_end || last) {
         t->result->loss = t->sums.epoch.loss / t->sums.epoch.samples;
-        t->result->accuracy = t->sums.epoch.correct / t->sums.epoch.samples;
+        t->result->accuracy = accuracy_of(t, &t->sums.epoch);
         t->sums.epoch = (tally){0};
     }
     if (last || (every > 0 ? t->step % every == 0 : epoch_end))
