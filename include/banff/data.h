@@ -265,15 +265,17 @@ bnf_status bnf_synth_koch(const bnf_comm *comm, const bnf_synth_koch_options *op
                           bnf_import_summary *summary);
 
 /* Collider events as detector images: QCD (class 0), soft isotropic showers of a dark sector "suep125" ... "suep1000"
- * and semi-visible jets "svj44", "svj54" (data/showers.h). Masks of tracks, u8 [72, 58, 1] (phi x eta; 255: hit), or
- * with `fine` the transverse energies of tracks, ECAL and HCAL, f32 [286, 360, 3] (eta x phi). In a part QCD comes
- * first, then the other classes in turn. An event is a function of seed, part, class and its number in the class. */
+ * and semi-visible jets "svj44", "svj54" (data/showers.h). Masks of tracks, u8 [72, 58, 1] (phi x eta; 255: hit);
+ * with `sectors` four of [36, 28, 1] for each event, of its label and one after the other: its rows 0..35, then 36..71,
+ * of either the columns 1..28, then 29..56 (columns 0 and 57 are left out); or with `fine` the transverse energies of
+ * tracks, ECAL and HCAL, f32 [286, 360, 3] (eta x phi). In a part QCD comes first, then the other classes in turn. An
+ * event is a function of seed, part, class and its number in the class. */
 typedef struct bnf_synth_showers_options {
     int64_t qcd[BNF_SPLIT_COUNT];         /* events; train >= 1, test >= 0 */
     int64_t each_signal[BNF_SPLIT_COUNT]; /* events of every other class */
     int64_t signal_count;                 /* other classes; 0: all */
     const char *const *signals;           /* [signal_count] their names */
-    bool fine;
+    bool fine, sectors;                   /* not both */
     uint64_t seed;
 } bnf_synth_showers_options;
 bnf_status bnf_synth_showers(const bnf_comm *comm, const bnf_synth_showers_options *options,

@@ -156,6 +156,7 @@ static bnf_status synth_showers(const bnf_comm *world, int argc, char **argv)
          "suep700, suep1000, svj44, svj54)",
          BNF_ARG_LIST, &signals},
         {"fine", NULL, "286 x 360 cells of tracks, ECAL and HCAL instead of a mask of 72 x 58", BNF_ARG_FLAG, &o.fine},
+        {"sectors", NULL, "four images of 36 x 28 for every event, one after the other", BNF_ARG_FLAG, &o.sectors},
         {"store", "FORM", "sparse: only cells that are not zero (default); dense: all", BNF_ARG_STR, &store},
         {"seed", "S", "another seed, other events (default 0)", BNF_ARG_INT, &seed},
         COMMON_ARGS(c),
@@ -170,6 +171,8 @@ static bnf_status synth_showers(const bnf_comm *world, int argc, char **argv)
     BNF_TRY(finish_common(&c, o.qcd));
     BNF_TRY(bnf_args_choice("store", store, forms, COUNT(forms), &form));
     c.output.sparse = form == 0;
+    if (o.fine && o.sectors)
+        return bnf_fail(BNF_ERR_CONFIG, "--sectors are cut out of masks: leave --fine out");
     o.signal_count = signals.count;
     o.signals = signals.item;
     o.seed = (uint64_t)seed;

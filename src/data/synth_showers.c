@@ -1,6 +1,6 @@
-/* The source of generated collider events (data/showers.h) as detector images: masks of 72 x 58 cells, or three planes
- * of 286 x 360. Exponentials, logarithms and sines enter: the same build makes the same images, another mathematical
- * library may move a hit that lies on the border of two cells. */
+/* The source of generated collider events (data/showers.h) as detector images: masks of 72 x 58 cells, whole or in
+ * four sectors, or three planes of 286 x 360. Exponentials, logarithms and sines enter: the same build makes the same
+ * images, another mathematical library may move a hit that lies on the border of two cells. */
 #include "base/mem.h"
 #include "data/showers.h"
 #include "data/synth_parts.h"
@@ -11,6 +11,12 @@
 #define BIN (2 * 3.14159265358979323846 / FINE_PHI) /* of fine cells, in eta and in phi */
 enum { FINE_ETA = 286, FINE_PHI = 360, ETA = 58, PHI = 72, TOWER = 5, PLANES = 3 };
 enum { TRACKS = 0, ECAL, HCAL };
+enum {
+    SECTORS = 4,
+    SECTOR_PHI = 36,
+    SECTOR_ETA = 28,
+    MARGIN = 1
+}; /* of an event; a column on either side is left out */
 
 /* The planes of energy, which the model of the hits says nothing of: made to be hit as often as those of simulated QCD
  * events are (4.4 % and 1.4 % of the towers). */
@@ -27,6 +33,12 @@ struct shower_source {
     int classes[BNF_SHOWER_CLASSES]; /* of the model, by the set's labels */
     int signals;                     /* classes but for QCD */
     bnf_hit hits[BNF_SHOWER_MAX_HITS];
+
+    /* For sectors: the event that was drawn last. */
+    bnf_split held_split;
+    int64_t held; /* its number in the part; -1: none */
+    int32_t held_label;
+    uint8_t mask[PHI * ETA];
 };
 
 /* Fine cells of a point; false: outside of the detector. */
@@ -126,6 +138,33 @@ static bnf_status read_masks(bnf_source *source, bnf_split split, int64_t first,
     return BNF_OK;
 }
 
+/* Sample 4 k + q is sector q of event k: 0, 1 of rows 0..35 and columns 1..28, 29..56; 2, 3 of rows 36..71. */
+static void cut_sector(const uint8_t *mask, int sector, uint8_t *image)
+{
+    const uint8_t *from = mask + sector / 2 * SECTOR_PHI * ETA + MARGIN + sector % 2 * SECTOR_ETA;
+    for (int y = 0; y < SECTOR_PHI; y++)
+        memcpy(image + y * SECTOR_ETA, from + y * ETA, SECTOR_ETA);
+}
+
+static bnf_status read_sectors(bnf_source *source, bnf_split split, int64_t first, int64_t count, uint8_t *images,
+                               int32_t *labels)
+{
+    struct shower_source *s = (struct shower_source *)source;
+    bnf_shower_random r;
+
+    for (int64_t i = 0; i < count; i++) {
+        int64_t event = (first + i) / SECTORS;
+        if (event != s->held || split != s->held_split) {
+            draw_mask(s->hits, make_event(s, split, event, &r, &s->held_label), s->mask);
+            s->held = event;
+            s->held_split = split;
+        }
+        labels[i] = s->held_label;
+        cut_sector(s->mask, (int)((first + i) % SECTORS), images + i * SECTOR_PHI * SECTOR_ETA);
+    }
+    return BNF_OK;
+}
+
 static bnf_status read_planes(bnf_source *source, bnf_split split, int64_t first, int64_t count, float *images,
                               int32_t *labels)
 {
@@ -177,21 +216,27 @@ static bnf_status showers_open(struct shower_source *s, const bnf_synth_showers_
             return bnf_fail(BNF_ERR_ARG, "%lld QCD events and %lld of every other class for /%s: at least %d and 0",
                             (long long)o->qcd[k], (long long)o->each_signal[k], bnf_split_name((bnf_split)k),
                             k == BNF_TRAIN);
+    if (o->fine && o->sectors)
+        return bnf_fail(BNF_ERR_ARG, "sectors are cut out of masks: they and fine cells exclude each other");
     BNF_TRY(choose_classes(s, o));
     s->seed = o->seed;
+    s->held = -1;
     for (int k = 0; k < BNF_SPLIT_COUNT; k++) {
         s->qcd[k] = o->qcd[k];
-        s->base.count[k] = o->qcd[k] + s->signals * o->each_signal[k];
+        s->base.count[k] = (o->qcd[k] + s->signals * o->each_signal[k]) * (o->sectors ? SECTORS : 1);
     }
-    s->base.h = o->fine ? FINE_ETA : PHI;
-    s->base.w = o->fine ? FINE_PHI : ETA;
+    s->base.h = o->fine ? FINE_ETA : o->sectors ? SECTOR_PHI : PHI;
+    s->base.w = o->fine ? FINE_PHI : o->sectors ? SECTOR_ETA : ETA;
     s->base.c = o->fine ? PLANES : 1;
     if (o->fine)
         s->base.read_f32 = read_planes;
     else
-        s->base.read = read_masks;
+        s->base.read = o->sectors ? read_sectors : read_masks;
     return bnf_source_describe(&s->base, "generated collider events, %s, seed %llu",
-                               o->fine ? "tracks, ECAL and HCAL" : "masks of tracks", (unsigned long long)o->seed);
+                               o->fine      ? "tracks, ECAL and HCAL"
+                               : o->sectors ? "masks of tracks in four sectors"
+                                            : "masks of tracks",
+                               (unsigned long long)o->seed);
 }
 
 bnf_status bnf_source_showers(const bnf_comm *comm, const bnf_synth_showers_options *options, bnf_source **source)

@@ -1,5 +1,5 @@
 /* Generated collider events: the thermal spectrum, multiplicities and how well they tell the classes apart, and that
- * the planes of fine cells show the same events as the masks. */
+ * the planes of fine cells and the sectors show the same events as the masks. */
 #include "unit/data_support.h"
 
 #include "data/showers.h"
@@ -178,6 +178,44 @@ static void test_fine(void **state)
     assert_string_equal(s[1].checksum, s[2].checksum);
 }
 
+/* Four sectors of every event, in order, are its mask without the outer columns; sparse and dense sets are the same. */
+static void test_sectors(void **state)
+{
+    (void)state;
+    enum { H = 36, W = 28 };
+    static uint8_t mask[MASK], sector[4][H * W];
+    static const char *const signals[] = {"suep400", "svj44"};
+    bnf_import_summary s[3];
+    bnf_dataset *masks, *sectors;
+    bnf_synth_showers_options o = {
+        .qcd = {40, 3}, .each_signal = {5, 2}, .signal_count = 2, .signals = signals, .seed = 5};
+
+    assert_ok(bnf_synth_showers(NULL, &o, &(bnf_import_output){.path = path}, &s[0]));
+    o.sectors = true;
+    assert_ok(bnf_synth_showers(NULL, &o, &(bnf_import_output){.path = other}, &s[1]));
+    assert_ok(bnf_synth_showers(NULL, &o, &(bnf_import_output){.path = other, .sparse = true}, &s[2]));
+    assert_string_equal(s[1].checksum, s[2].checksum);
+    for (int split = 0; split < BNF_SPLIT_COUNT; split++) {
+        int64_t n = split == BNF_TRAIN ? 50 : 7;
+        assert_true(s[0].count[split] == n && s[2].count[split] == 4 * n && s[2].h == H && s[2].w == W);
+        assert_ok(bnf_dataset_open(path, (bnf_split)split, &masks));
+        assert_ok(bnf_dataset_open(other, (bnf_split)split, &sectors));
+        for (int64_t i = 0; i < n; i++) {
+            assert_ok(bnf_dataset_read_rows(masks, i, 1, mask));
+            assert_ok(bnf_dataset_read_rows(sectors, 4 * i, 4, sector[0]));
+            for (int q = 0; q < 4; q++)
+                assert_int_equal(bnf_dataset_labels(sectors)[4 * i + q], bnf_dataset_labels(masks)[i]);
+            for (int y = 0; y < PHI; y++)
+                for (int x = 1; x < ETA - 1; x++) {
+                    int q = (y < H ? 0 : 2) + (x <= W ? 0 : 1);
+                    assert_int_equal(sector[q][y % H * W + (x - 1) % W], mask[y * ETA + x]);
+                }
+        }
+        bnf_dataset_close(masks);
+        bnf_dataset_close(sectors);
+    }
+}
+
 static void test_bad_options(void **state)
 {
     (void)state;
@@ -190,6 +228,9 @@ static void test_bad_options(void **state)
     o.signals = (const char *const[]){"svj44", "svj44"};
     assert_fails(bnf_synth_showers(NULL, &o, &out, &s), BNF_ERR_ARG, "named twice");
     o.signal_count = 0;
+    o.fine = o.sectors = true;
+    assert_fails(bnf_synth_showers(NULL, &o, &out, &s), BNF_ERR_ARG, "exclude each other");
+    o.fine = false;
     o.qcd[BNF_TRAIN] = 0;
     assert_fails(bnf_synth_showers(NULL, &o, &out, &s), BNF_ERR_ARG, "0 QCD events");
 }
@@ -197,9 +238,8 @@ static void test_bad_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_thermal_energy), cmocka_unit_test(test_poisson),
-        cmocka_unit_test(test_multiplicities), cmocka_unit_test(test_fine),
-        cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_thermal_energy), cmocka_unit_test(test_poisson), cmocka_unit_test(test_multiplicities),
+        cmocka_unit_test(test_fine),           cmocka_unit_test(test_sectors), cmocka_unit_test(test_bad_options),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
