@@ -96,6 +96,10 @@ typedef struct bnf_dropout_attr {
     int64_t layer; /* key of the mask + 1; 0: the node's own layer key */
 } bnf_dropout_attr;
 
+typedef struct bnf_gumbel_attr {
+    int64_t every_step; /* other noise in every step; 0: the noise of step 0 */
+} bnf_gumbel_attr;
+
 /* channel_normalize, instance_norm, and their gradients */
 typedef struct bnf_normalize_attr {
     double eps; /* added to the variance */

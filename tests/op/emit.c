@@ -367,6 +367,36 @@ static void test_dropout(void **state)
     }
 }
 
+/* Noise of one sample of zeros. */
+static void draw_noise(int64_t step, int64_t sample, uint32_t layer, float noise[5])
+{
+    bnf_immediate_locate(im, 7, step, sample);
+    bnf_immediate_set_layer(im, layer);
+    memcpy(noise, bnf_immediate_data(im, bnf_gumbel(b, value(2, (int64_t[]){1, 5}, (float[5]){0}))), 5 * sizeof(float));
+}
+
+/* Element e takes word e % 4 of block e / 4 of the sample and layer, in training of the step, too. */
+static void test_gumbel(void **state)
+{
+    (void)state;
+    float noise[5], other[5];
+    const bnf_philox_key key = bnf_philox_key_layer(bnf_philox_key_make(7, BNF_STREAM_NOISE), 4);
+    for (int training = 0; training < 2; training++) {
+        b->training = training;
+        draw_noise(3, 11, 4, noise);
+        for (uint32_t e = 0; e < 5; e++) {
+            const bnf_philox_block block = bnf_philox(key, bnf_philox_counter(training ? 3 : 0, 11, e / 4));
+            assert_close(noise[e], -log(-log(((double)(block.v[e % 4] >> 8) + 0.5) * 0x1p-24)), 1e-6);
+        }
+        draw_noise(4, 11, 4, other);
+        assert_int_equal(memcmp(noise, other, sizeof noise) == 0, !training);
+        draw_noise(3, 12, 4, other);
+        assert_memory_not_equal(noise, other, sizeof noise);
+        draw_noise(3, 11, 5, other);
+        assert_memory_not_equal(noise, other, sizeof noise);
+    }
+}
+
 /* --- errors ------------------------------------------------------------------------------------------------------- */
 
 static void test_errors_stick(void **state)
@@ -428,11 +458,11 @@ static void test_bf16_and_vector(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_unary),           CASE(test_extremes),      CASE(test_binary),        CASE(test_nan),
-        CASE(test_shapes),          CASE(test_images),        CASE(test_same_padding),  CASE(test_labels),
-        CASE(test_batch),           CASE(test_normalize),     CASE(test_dropout),       CASE(test_stop_gradient),
-        CASE(test_errors_stick),    CASE(test_dropout_words), CASE(test_simd_extremes), CASE(test_simd_accuracy),
-        CASE(test_bf16_and_vector),
+        CASE(test_unary),         CASE(test_extremes),        CASE(test_binary),        CASE(test_nan),
+        CASE(test_shapes),        CASE(test_images),          CASE(test_same_padding),  CASE(test_labels),
+        CASE(test_batch),         CASE(test_normalize),       CASE(test_dropout),       CASE(test_gumbel),
+        CASE(test_stop_gradient), CASE(test_errors_stick),    CASE(test_dropout_words), CASE(test_simd_extremes),
+        CASE(test_simd_accuracy), CASE(test_bf16_and_vector),
     };
     return cmocka_run_group_tests_name("emit functions", tests, NULL, NULL);
 }

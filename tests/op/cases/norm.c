@@ -1,4 +1,4 @@
-/* op/cases/norm.c - channel_sum, channel_sqdev, channel_normalize and their gradients; dropout. */
+/* op/cases/norm.c - channel_sum, channel_sqdev, channel_normalize and their gradients; dropout, gumbel. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -212,3 +212,30 @@ static void check_dropout(const bnf_op_inst *inst, const double *const *in, cons
 }
 
 const bnf_op_case_list bnf_op_cases_dropout = BNF_OP_CASES(dropout_cases, check_dropout);
+
+#define NOISE(always)          \
+    &(const bnf_gumbel_attr)   \
+    {                          \
+        .every_step = (always) \
+    }
+static const bnf_op_case gumbel_cases[] = {
+    {.label = "image", .n_in = 1, .in = {{.ndim = 4, .dim = {3, 3, 3, 5}, .diff = true}}, .attr = NOISE(1)},
+    {.label = "rows", .n_in = 1, .in = {{.ndim = 2, .dim = {5, 401}}}, .attr = NOISE(0)},
+};
+
+/* Noise has the mean 0.5772 and the variance pi^2 / 6, and is bounded by what 24 bits can say. */
+static void check_gumbel(const bnf_op_inst *inst, const double *const *in, const double *const *out)
+{
+    int64_t n = bnf_desc_count(&inst->in[0]);
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double noise = out[0][i] - in[0][i];
+        assert_true(noise > -2.86 && noise < 17.4);
+        sum += noise;
+        squares += pow(noise - 0.57721566, 2);
+    }
+    assert_true(fabs(sum / (double)n - 0.57721566) < 4 * 1.2825 / sqrt((double)n));
+    assert_true(fabs(squares / (double)n - 1.644934) < 4 * 3.46 / sqrt((double)n));
+}
+
+const bnf_op_case_list bnf_op_cases_gumbel = BNF_OP_CASES(gumbel_cases, check_gumbel);
