@@ -43,6 +43,9 @@ typedef struct bnf_update_rule {
                    double grad_scale, int64_t step, const double *sums);
     double (*sumsq)(const float *x, int64_t n);     /* in a fixed order */
     double (*clip)(void *self, double total_sumsq); /* factor for all gradients */
+    /* NULL, or the factor for the gradient of one (raw) parameter, from its sum of squares after the reduction, beside
+     * that of `clip`: grad_scale is their product. The sum of a parameter that all ranks own together is over all. */
+    double (*clip_variable)(void *self, double sumsq);
 } bnf_update_rule;
 
 typedef struct bnf_update_stats {

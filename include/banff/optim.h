@@ -36,6 +36,7 @@ typedef struct bnf_optim_rule {
     double eps;      /* adam, adamw, lamb: added to the root of the corrected second moment, > 0; lars: to the norm of
                         the gradient, 0 is legal */
     double trust;    /* lars: the trust coefficient, > 0 */
+    bool uncoupled;  /* adamw: weights shrink by weight_decay itself, not by lr * weight_decay */
 } bnf_optim_rule;
 
 /* sgd: momentum 0; lars: momentum 0.9, trust 0.001; all others: beta 0.9 and 0.999; eps 1e-8. */
@@ -59,7 +60,8 @@ const char *bnf_optim_state_name(const bnf_optim_rule *rule, int i);
  *   sgd    g += weight_decay * value;  b = momentum * b + g;  value -= lr * b     (nesterov: lr * (g + momentum * b))
  *   adam   g += weight_decay * value;  m += (1 - beta1)(g - m);  v = beta2 v + (1 - beta2) g^2;
  *          value -= lr / (1 - beta1^step) * m / (sqrt(v) / sqrt(1 - beta2^step) + eps)
- *   adamw  value *= 1 - lr * weight_decay;  then as adam without the decay in g (Loshchilov and Hutter 2019, alg. 2)
+ *   adamw  value *= 1 - lr * weight_decay, uncoupled 1 - weight_decay;  then as adam without the decay in g (Loshchilov
+ *          and Hutter 2019, alg. 2)
  *   lars   g += weight_decay * value;  b = momentum * b + lr * g;  value -= b
  *   lamb   m, v as in adam;  u = m / (1 - beta1^step) / (sqrt(v) / sqrt(1 - beta2^step) + eps) + weight_decay * value;
  *          value -= lr * u
@@ -134,6 +136,10 @@ bnf_status bnf_schedule_kind_parse(const char *name, bnf_schedule_kind *kind);
  * total_steps; later steps stay there. Milestones count from step 0. A pure function: resuming needs the step alone. */
 double bnf_schedule_lr(const bnf_schedule *schedule, int64_t step, int64_t steps_per_epoch, int64_t total_steps);
 
+/* The same over schedule->lr, which must be > 0: exactly 1 where the schedule is constant. It is the multiplier of
+ * Loshchilov and Hutter 2019 (alg. 2), which scales an uncoupled decay. */
+double bnf_schedule_factor(const bnf_schedule *schedule, int64_t step, int64_t steps_per_epoch, int64_t total_steps);
+
 /* ---- parameter groups ------------------------------------------------------------------------------------------ */
 
 /* Settings for the parameters whose name matches. A field that is not set (NaN) leaves the common setting as it is. */
@@ -162,7 +168,7 @@ bnf_param_group bnf_param_group_default(const char *match);
 bnf_status bnf_param_group_resolve(const bnf_param_group *groups, int count, const char *name, double base_lr,
                                    double weight_decay, bnf_param_setting *setting);
 
-/* ---- clipping by the global norm ------------------------------------------------------------------------------- */
+/* ---- clipping by norm ------------------------------------------------------------------------------------------ */
 
 /* Sum of squares of x[n] in f64, in an order that depends on n alone. To get the global norm, sum these over the
  * parameters in index order, whoever owns them. */
@@ -172,6 +178,10 @@ double bnf_optim_sumsq(const float *x, int64_t n);
  * if total_sumsq is not finite: the caller has to stop or skip the step. */
 double bnf_optim_clip_scale(double total_sumsq, double max_norm);
 
+/* The factor for the gradient of one parameter by itself, max_norm / max(max_norm, sqrt(sumsq)); 1 if max_norm <= 0 (no
+ * clipping). `sumsq` is finite. */
+double bnf_optim_clip_variable(double sumsq, double max_norm);
+
 /* ---- all settings of a run ------------------------------------------------------------------------------------- */
 
 #define BNF_OPTIM_MAX_GROUPS 16
@@ -180,7 +190,8 @@ typedef struct bnf_optim_settings {
     bnf_optim_rule rule;
     bnf_schedule schedule;
     double weight_decay;
-    double clip_norm; /* 0: no clipping */
+    double clip_norm;     /* of all gradients together; 0: no clipping */
+    double clip_variable; /* of every parameter's gradient by itself; 0: no clipping, and 0 if clip_norm is not */
     int group_count;
     bnf_param_group groups[BNF_OPTIM_MAX_GROUPS];
 } bnf_optim_settings;

@@ -491,15 +491,21 @@ static bnf_status total_sumsq(bnf_updater *u, double *total)
     return BNF_OK;
 }
 
+/* The clipping factor of a parameter whose gradient has this sum of squares. */
+static double scale_of(const bnf_updater *u, double sumsq)
+{
+    return u->rule.clip_variable ? u->scale * u->rule.clip_variable(u->rule.self, sumsq) : u->scale;
+}
+
 /* A new value, on its way. */
 static bnf_status update(bnf_updater *u, int i)
 {
     owned *o = &u->mine[i];
     int64_t n = raw_elements(u, i);
-    double sums[2];
+    double sums[2], scale = scale_of(u, u->sumsq[i]);
     if (u->rule.measure)
-        u->rule.measure(u->rule.self, i, o->raw, o->grad, o->state, n, u->scale, u->step, sums);
-    u->rule.update(u->rule.self, i, o->raw, o->grad, o->state, n, u->scale, u->step, u->rule.measure ? sums : NULL);
+        u->rule.measure(u->rule.self, i, o->raw, o->grad, o->state, n, scale, u->step, sums);
+    u->rule.update(u->rule.self, i, o->raw, o->grad, o->state, n, scale, u->step, u->rule.measure ? sums : NULL);
     bnf_status s = effective(u, i);
     if (u->ranks > 1)
         memcpy(u->wire + u->wire_at[i], bnf_params_value(u->params, i), (size_t)elements(u, i) * sizeof(float));
@@ -525,7 +531,7 @@ static bnf_status update_shared(bnf_updater *u)
 {
     for (int i = 0; i < u->n; i++)
         if (u->shared[i])
-            BNF_TRY(bnf_shared_update(u->shared[i], u->scale, u->step));
+            BNF_TRY(bnf_shared_update(u->shared[i], scale_of(u, bnf_shared_sumsq(u->shared[i])), u->step));
     return shared_effective(u);
 }
 

@@ -1,4 +1,4 @@
-/* Clipping by the global norm. */
+/* Clipping by the norm of all gradients or of one. */
 #include <banff/optim.h>
 
 #include <math.h>
@@ -36,4 +36,10 @@ double bnf_optim_clip_scale(double total_sumsq, double max_norm)
         return 1.0;
     const double scale = max_norm / (sqrt(total_sumsq) + 1e-6);
     return scale < 1.0 ? scale : 1.0;
+}
+
+double bnf_optim_clip_variable(double sumsq, double max_norm)
+{
+    const double norm = sqrt(sumsq);
+    return max_norm > 0.0 && norm > max_norm ? max_norm / norm : 1.0;
 }

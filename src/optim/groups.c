@@ -59,18 +59,46 @@ bnf_optim_settings bnf_optim_settings_default(void)
     return (bnf_optim_settings){.rule = bnf_optim_rule_default(BNF_OPTIM_ADAM), .schedule = bnf_schedule_default(1e-3)};
 }
 
+static bnf_status check_clipping(const bnf_optim_settings *s)
+{
+    if (!(s->clip_norm >= 0.0) || !isfinite(s->clip_norm))
+        return bnf_fail(BNF_ERR_ARG, "optim.clip_norm is %g, must be finite and not negative", s->clip_norm);
+    if (!(s->clip_variable >= 0.0) || !isfinite(s->clip_variable))
+        return bnf_fail(BNF_ERR_ARG, "optim.clip_variable is %g, must be finite and not negative", s->clip_variable);
+    if (s->clip_norm > 0.0 && s->clip_variable > 0.0)
+        return bnf_fail(BNF_ERR_ARG, "optim.clip_variable and optim.clip_norm: set one of them, not both");
+    return BNF_OK;
+}
+
+/* An uncoupled decay is the part of a weight that a step takes away, and follows the schedule's multiplier. */
+static bnf_status check_uncoupled(const bnf_optim_settings *s)
+{
+    if (s->schedule.lr == 0.0)
+        return bnf_fail(BNF_ERR_ARG,
+                        "optim.decay: uncoupled needs optim.lr > 0: it follows the schedule over optim.lr");
+    if (s->weight_decay >= 1.0)
+        return bnf_fail(BNF_ERR_ARG, "optim.weight_decay is %g; with optim.decay: uncoupled it must be below 1",
+                        s->weight_decay);
+    for (int i = 0; i < s->group_count; i++)
+        if (s->groups[i].weight_decay >= 1.0)
+            return bnf_fail(
+                BNF_ERR_ARG,
+                "optim.groups[%d] ('%s'): weight_decay is %g; with optim.decay: uncoupled it must be below 1", i,
+                s->groups[i].match, s->groups[i].weight_decay);
+    return BNF_OK;
+}
+
 bnf_status bnf_optim_settings_check(const bnf_optim_settings *s)
 {
     BNF_TRY(bnf_optim_rule_check(&s->rule));
     BNF_TRY(bnf_schedule_check(&s->schedule));
     if (!(s->weight_decay >= 0.0) || !isfinite(s->weight_decay))
         return bnf_fail(BNF_ERR_ARG, "optim.weight_decay is %g, must be finite and not negative", s->weight_decay);
-    if (!(s->clip_norm >= 0.0) || !isfinite(s->clip_norm))
-        return bnf_fail(BNF_ERR_ARG, "optim.clip_norm is %g, must be finite and not negative", s->clip_norm);
+    BNF_TRY(check_clipping(s));
     if (s->group_count < 0 || s->group_count > BNF_OPTIM_MAX_GROUPS)
         return bnf_fail(BNF_ERR_ARG, "optim.groups has %d entries, at most %d are possible", s->group_count,
                         BNF_OPTIM_MAX_GROUPS);
     for (int i = 0; i < s->group_count; i++)
         BNF_TRY(check_group(i, &s->groups[i], s->schedule.lr));
-    return BNF_OK;
+    return s->rule.uncoupled ? check_uncoupled(s) : BNF_OK;
 }

@@ -7,6 +7,7 @@
 static const char *const rule_choices[BNF_OPTIM_KIND_COUNT + 1] = {"sgd", "adam", "adamw", "lars", "lamb", NULL};
 static const char *const schedule_choices[BNF_SCHEDULE_KIND_COUNT + 1] = {"constant", "step", "cosine", "polynomial",
                                                                           NULL};
+static const char *const decay_choices[] = {"coupled", "uncoupled", NULL};
 
 #define GROUP_AT(field) offsetof(bnf_optim_group_config, field)
 #define AT(field) offsetof(bnf_optim_config, field)
@@ -25,6 +26,10 @@ static const bnf_cfg_key optim_keys[] = {
     {"weight_decay", BNF_CFG_REAL, AT(weight_decay), "0",
      "added to the gradient (adamw, lamb: applied to the weight); lars and lamb scale the rates of what decays only",
      .max = 1e6},
+    {"decay", BNF_CFG_ENUM, AT(decay), "coupled",
+     "adamw: in a step weights shrink by weight_decay times the learning rate, or uncoupled by weight_decay times "
+     "schedule(step)/lr (1 if the schedule is constant; lr_scale and lr of groups do not count)",
+     .choices = decay_choices},
     {"momentum", BNF_CFG_REAL, AT(momentum), "0", "sgd, lars: momentum, below 1", .max = 1},
     {"nesterov", BNF_CFG_BOOL, AT(nesterov), "false", "sgd: Nesterov's form of the momentum", .choices = NULL},
     {"beta1", BNF_CFG_REAL, AT(beta1), "0.9", "adam, adamw, lamb: decay of the gradient's mean, below 1", .max = 1},
@@ -36,6 +41,8 @@ static const bnf_cfg_key optim_keys[] = {
      "lars: the rate of a weight is lr times trust times its norm over that of its gradient", .max = 1e6},
     {"clip_norm", BNF_CFG_REAL, AT(clip_norm), "0", "largest norm of all gradients together; 0: no clipping",
      .max = 1e30},
+    {"clip_variable", BNF_CFG_REAL, AT(clip_variable), "0",
+     "largest norm of every parameter's gradient by itself; 0: no clipping; not with clip_norm", .max = 1e30},
     {"schedule", BNF_CFG_ENUM, AT(schedule), "constant", "how the learning rate changes", .choices = schedule_choices},
     {"min_lr", BNF_CFG_REAL, AT(min_lr), "0", "cosine, polynomial: learning rate at the end", .max = 1e6},
     {"milestones", BNF_CFG_REAL_LIST, AT(milestones), "[]", "step: epochs at which the rate is multiplied by gamma",
@@ -84,10 +91,12 @@ bnf_status bnf_optim_config_settings(const bnf_optim_config *config, bnf_optim_s
                                      .beta1 = config->beta1,
                                      .beta2 = config->beta2,
                                      .eps = config->eps,
-                                     .trust = config->trust},
+                                     .trust = config->trust,
+                                     .uncoupled = config->decay == 1},
                             .schedule = schedule_of(config),
                             .weight_decay = config->weight_decay,
                             .clip_norm = config->clip_norm,
+                            .clip_variable = config->clip_variable,
                             .group_count = (int)config->groups.count};
     const bnf_optim_group_config *groups = config->groups.item;
     for (int i = 0; i < s.group_count; i++)

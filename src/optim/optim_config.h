@@ -17,7 +17,8 @@
 typedef struct bnf_optim_config {
     int rule;     /* bnf_optim_kind */
     int schedule; /* bnf_schedule_kind */
-    double lr, weight_decay, momentum, beta1, beta2, eps, trust, clip_norm;
+    int decay;    /* 1: uncoupled */
+    double lr, weight_decay, momentum, beta1, beta2, eps, trust, clip_norm, clip_variable;
     double min_lr, gamma, power, warmup_epochs, warmup_start;
     bool nesterov;
     bnf_cfg_reals milestones;

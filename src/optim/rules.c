@@ -90,7 +90,8 @@ static void update_adam(const bnf_optim_rule *rule, const bnf_optim_step *at, in
 static void update_adamw(const bnf_optim_rule *rule, const bnf_optim_step *at, int64_t n, const float *restrict grad,
                          float *const *state, float *restrict value)
 {
-    update_adam_common(rule, at, (float)(1.0 - at->lr * at->weight_decay), 0.0f, n, grad, state, value);
+    const double shrink = rule->uncoupled ? at->weight_decay : at->lr * at->weight_decay;
+    update_adam_common(rule, at, (float)(1.0 - shrink), 0.0f, n, grad, state, value);
 }
 
 static const bnf_optim_rule_info rule_table[BNF_OPTIM_KIND_COUNT] = {
@@ -130,6 +131,9 @@ bnf_status bnf_optim_rule_check(const bnf_optim_rule *rule)
 {
     if ((unsigned)rule->kind >= BNF_OPTIM_KIND_COUNT)
         return bnf_fail(BNF_ERR_ARG, "optim.rule: there is no rule number %d", (int)rule->kind);
+    if (rule->uncoupled && rule->kind != BNF_OPTIM_ADAMW)
+        return bnf_fail(BNF_ERR_ARG, "optim.decay: uncoupled is for adamw; the rule is %s",
+                        bnf_optim_kind_name(rule->kind));
     if (rule->kind == BNF_OPTIM_SGD || rule->kind == BNF_OPTIM_LARS) {
         if (!(rule->momentum >= 0.0 && rule->momentum < 1.0))
             return bnf_fail(BNF_ERR_ARG, "optim.momentum is %g, must be in [0, 1)", rule->momentum);

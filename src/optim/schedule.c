@@ -113,3 +113,8 @@ double bnf_schedule_lr(const bnf_schedule *s, int64_t step, int64_t steps_per_ep
         t = (double)(step - warmup) / (double)span;
     return ramp * decayed_lr(s, t, step, steps_per_epoch);
 }
+
+double bnf_schedule_factor(const bnf_schedule *schedule, int64_t step, int64_t steps_per_epoch, int64_t total_steps)
+{
+    return bnf_schedule_lr(schedule, step, steps_per_epoch, total_steps) / schedule->lr;
+}

@@ -26,10 +26,12 @@ static void update(void *self, int param, float *value, const float *grad, float
 {
     const bnf_rule *r = self;
     const bnf_param_setting *p = &r->params[param];
-    double lr = bnf_rule_lr(r, step) * p->lr_scale;
+    double lr = bnf_rule_lr(r, step) * p->lr_scale, decay = p->weight_decay;
+    if (r->settings.rule.uncoupled)
+        decay *= bnf_schedule_factor(&r->settings.schedule, step, r->per_epoch, r->total);
     if (sums && r->scaled[param])
         lr *= bnf_optim_ratio(&r->settings.rule, p->weight_decay, sums);
-    bnf_optim_update(&r->settings.rule, value, grad, state, n, lr, p->weight_decay, grad_scale, step + 1);
+    bnf_optim_update(&r->settings.rule, value, grad, state, n, lr, decay, grad_scale, step + 1);
 }
 
 /* Weights are, biases and parameters of normalisations are not; a group that sets weight_decay decides for its own. */
@@ -44,6 +46,12 @@ static double clip(void *self, double total_sumsq)
 {
     const bnf_rule *r = self;
     return bnf_optim_clip_scale(total_sumsq, r->settings.clip_norm);
+}
+
+static double clip_variable(void *self, double sumsq)
+{
+    const bnf_rule *r = self;
+    return bnf_optim_clip_variable(sumsq, r->settings.clip_variable);
 }
 
 bnf_status bnf_rule_create(const bnf_optim_config *config, const bnf_params *params, int64_t per_epoch, int64_t total,
@@ -67,7 +75,8 @@ bnf_status bnf_rule_create(const bnf_optim_config *config, const bnf_params *par
                                    .measure = bnf_optim_measures(&rule->settings.rule) ? measure : NULL,
                                    .update = update,
                                    .sumsq = bnf_optim_sumsq,
-                                   .clip = clip};
+                                   .clip = clip,
+                                   .clip_variable = rule->settings.clip_variable > 0 ? clip_variable : NULL};
     return BNF_OK;
 }
 

@@ -173,6 +173,81 @@ static void test_equals_single_owners(void **unused)
     }
 }
 
+static void clip_each(training *t, int kind, double limit)
+{
+    t->optim = (bnf_optim_config){.rule = kind,
+                                  .lr = 0.05,
+                                  .beta1 = 0.9,
+                                  .beta2 = 0.999,
+                                  .eps = 1e-8,
+                                  .weight_decay = kind == BNF_OPTIM_ADAMW ? 1e-3 : 0,
+                                  .decay = kind == BNF_OPTIM_ADAMW,
+                                  .gamma = 0.1,
+                                  .power = 1,
+                                  .clip_variable = limit};
+    bnf_updater_destroy(t->updater);
+    bnf_rule_release(&t->rule);
+    OK(bnf_rule_create(&t->optim, t->params, 10, 10, &t->rule));
+    OK(bnf_updater_create(t->comm, t->params, t->owner, &t->rule.rule, 1, &t->updater));
+}
+
+/* Parameters of one owner and of all, constrained or not, f32 and bf16 on the wire, while others compute. */
+static void test_clipping_each_has_the_bits_of_one_rank(void **unused)
+{
+    (void)unused;
+    for (int what = 0; what < 3; what++) {
+        training t = kind(what % 2 ? emit_tight : emit_free, ABOVE), serial = t;
+        t.cuts = 2 * what;
+        t.bf16 = serial.bf16 = what == 2;
+        begin(&t, world, 1, 0);
+        begin(&serial, NULL, 1, 0);
+        clip_each(&t, BNF_OPTIM_ADAMW, 0.1);
+        clip_each(&serial, BNF_OPTIM_ADAMW, 0.1);
+        bnf_dist_config poll = {BNF_DIST_POLL, 1 + what % 2, 10000, 0};
+        if (what)
+            OK(bnf_updater_attach(t.updater, t.plan, &poll));
+        assert_same_steps(&t, &serial, "each clipped");
+        end(&t);
+        end(&serial);
+    }
+}
+
+/* One step of plain descent from the same start gives the gradients, the clipped step follows from them in f64: a
+ * difference of two f32 values below 2 has an error of 2^-23, and gradients are larger by 1 / 0.05. */
+static void test_clipping_each_against_f64(void **unused)
+{
+    (void)unused;
+    const double limit = 0.2, lr = 0.05;
+    training free = kind(emit_free, ABOVE), t = free, start_values = free;
+    int clipped = 0, kept = 0, shared = 0;
+    begin(&free, world, 1, 0);
+    begin(&t, world, 1, 0);
+    begin(&start_values, world, 1, 0);
+    clip_each(&free, BNF_OPTIM_SGD, 0);
+    clip_each(&t, BNF_OPTIM_SGD, limit);
+    assert_true(one_step(&free, 0).grad_norm == one_step(&t, 0).grad_norm); /* of what arrives, before clipping */
+    for (int i = 0; i < bnf_params_count(t.params); i++) {
+        const float *from = bnf_params_value(start_values.params, i), *to = bnf_params_value(t.params, i),
+                    *other = bnf_params_value(free.params, i);
+        int64_t n = bnf_desc_count(&bnf_params_info(t.params, i)->desc);
+        double sum = 0;
+        for (int64_t k = 0; k < n; k++)
+            sum += pow(((double)from[k] - (double)other[k]) / lr, 2);
+        double norm = sqrt(sum), factor = norm > limit ? limit / norm : 1;
+        for (int64_t k = 0; k < n; k++) {
+            double want = (double)from[k] + factor * ((double)other[k] - (double)from[k]);
+            assert_true(fabs((double)to[k] - want) <= 1e-6);
+        }
+        clipped += norm > limit;
+        kept += norm < limit;
+        shared += norm > limit && t.owner[i] == BNF_OWNER_ALL;
+    }
+    assert_true(clipped > shared && shared > 0 && kept > 0);
+    end(&free);
+    end(&t);
+    end(&start_values);
+}
+
 /* --- state out and in --------------------------------------------------------------------------------------------- */
 
 static void *array(training *t, int i, int a, int64_t *bytes)
@@ -325,6 +400,8 @@ int main(void)
         cmocka_unit_test(test_bits_of_one_rank),
         cmocka_unit_test(test_norms_over_slices),
         cmocka_unit_test(test_equals_single_owners),
+        cmocka_unit_test(test_clipping_each_has_the_bits_of_one_rank),
+        cmocka_unit_test(test_clipping_each_against_f64),
         cmocka_unit_test(test_state_goes_out_and_in),
         cmocka_unit_test(test_nonfinite_changes_nothing),
         cmocka_unit_test(test_steps_allocate_nothing),

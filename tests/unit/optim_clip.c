@@ -1,4 +1,4 @@
-/* Clipping by the global norm. */
+/* Clipping by the norm of all gradients or of one. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -55,12 +55,27 @@ static void test_scale(void **unused)
     assert_true(isnan(bnf_optim_clip_scale(INFINITY, 0.0)));
 }
 
+/* Against f64 by hand; exact where the quotient is, which the global form with its 1e-6 is not. */
+static void test_scale_of_one(void **unused)
+{
+    (void)unused;
+    assert_true(bnf_optim_clip_variable(4.0, 0.0) == 1.0 && bnf_optim_clip_variable(0.0, 1.0) == 1.0);
+    assert_true(bnf_optim_clip_variable(4.0, 2.0) == 1.0 && bnf_optim_clip_variable(4.0, 3.0) == 1.0);
+    assert_true(bnf_optim_clip_variable(4.0, 1.0) == 0.5 && bnf_optim_clip_variable(16.0, 1.0) == 0.25);
+    const float g[5] = {3, -4, 12, 84, -132};
+    double norm = 0, sumsq = bnf_optim_sumsq(g, 5), scale = bnf_optim_clip_variable(sumsq, 2.5);
+    for (int i = 0; i < 5; i++)
+        norm += scale * (double)g[i] * scale * (double)g[i];
+    assert_true(sumsq == 157.0 * 157.0 && fabs(sqrt(norm) - 2.5) < 1e-12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sumsq_value),
         cmocka_unit_test(test_sumsq_range),
         cmocka_unit_test(test_scale),
+        cmocka_unit_test(test_scale_of_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

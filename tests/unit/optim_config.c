@@ -38,7 +38,8 @@ static void test_defaults(void **unused)
     assert_true(settings.schedule.gamma == want.schedule.gamma && settings.schedule.power == want.schedule.power);
     assert_int_equal(settings.schedule.kind, want.schedule.kind);
     assert_int_equal(settings.group_count, 0);
-    assert_true(settings.clip_norm == 0.0 && settings.weight_decay == 0.0);
+    assert_true(settings.clip_norm == 0.0 && settings.weight_decay == 0.0 && settings.clip_variable == 0.0);
+    assert_false(settings.rule.uncoupled);
     release(&config);
 }
 
@@ -90,6 +91,22 @@ static void test_full(void **unused)
     release(&config);
 }
 
+static void test_decay_and_clipping(void **unused)
+{
+    (void)unused;
+    bnf_optim_config config = {0};
+    bnf_optim_settings s;
+    assert_int_equal(load("optim: {rule: adamw, decay: uncoupled, weight_decay: 1e-4, clip_variable: 1}\n", &config),
+                     BNF_OK);
+    assert_int_equal(bnf_optim_config_settings(&config, &s), BNF_OK);
+    assert_true(s.rule.uncoupled && s.weight_decay == 1e-4 && s.clip_variable == 1.0 && s.clip_norm == 0.0);
+    release(&config);
+    assert_int_equal(load("optim: {rule: adam, decay: coupled}\n", &config), BNF_OK);
+    assert_int_equal(bnf_optim_config_settings(&config, &s), BNF_OK);
+    assert_false(s.rule.uncoupled);
+    release(&config);
+}
+
 static void assert_refused(const char *yaml, const char *word)
 {
     bnf_optim_config config = {0};
@@ -115,6 +132,14 @@ static void test_refused(void **unused)
     assert_refused("optim:\n  schedule: step\n  milestones: [3, 2]\n", "milestones[1]");
     assert_refused("optim:\n  groups:\n    - {match: a, lr: 1, lr_scale: 1}\n", "not both");
     assert_refused("optim:\n  groups:\n    - {lr: 1}\n", "match");
+    assert_refused("optim: {clip_variable: -1}\n", "clip_variable");
+    assert_refused("optim: {clip_variable: 1, clip_norm: 1}\n", "optim.clip_variable and optim.clip_norm");
+    assert_refused("optim: {rule: adam, decay: uncoupled}\n", "optim.decay: uncoupled is for adamw");
+    assert_refused("optim: {rule: adamw, decay: decoupled}\n", "uncoupled");
+    assert_refused("optim: {rule: adamw, decay: uncoupled, lr: 0}\n", "optim.lr");
+    assert_refused("optim: {rule: adamw, decay: uncoupled, weight_decay: 1}\n", "optim.weight_decay");
+    assert_refused("optim: {rule: adamw, decay: uncoupled, groups: [{match: a, weight_decay: 2}]}\n",
+                   "optim.groups[0]");
     assert_refused("optim:\n  milestones: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]\n", "at most 16");
 }
 
@@ -139,11 +164,9 @@ static void test_dump_loads_back(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_every_name_maps_to_its_kind),
-        cmocka_unit_test(test_full),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_dump_loads_back),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_name_maps_to_its_kind),
+        cmocka_unit_test(test_full),     cmocka_unit_test(test_decay_and_clipping),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_dump_loads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

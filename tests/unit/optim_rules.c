@@ -30,7 +30,7 @@ static void reference_step(const bnf_optim_rule *rule, reference *r, const float
     for (int i = 0; i < N; i++) {
         double g = scale * (double)grad[i];
         if (rule->kind == BNF_OPTIM_ADAMW)
-            r->value[i] -= lr * decay * r->value[i];
+            r->value[i] -= (rule->uncoupled ? decay : lr * decay) * r->value[i];
         else
             g += decay * r->value[i];
         if (rule->kind == BNF_OPTIM_SGD) {
@@ -106,6 +106,9 @@ static void test_adamw(void **unused)
     check_against_reference(&rule, 1e-2, 0.3, 1.0);
     rule.eps = 1e-3;
     check_against_reference(&rule, 5e-3, 0.01, 2.0);
+    rule.uncoupled = true;
+    check_against_reference(&rule, 5e-3, 0.01, 0.25);
+    check_against_reference(&rule, 1e-3, 1e-4, 1.0);
 }
 
 /* One step of a rule that measures, in f64 from the papers' formulas: norms by plain sums, moments corrected. */
@@ -278,6 +281,9 @@ static void test_split_invariance(void **unused)
     for (int k = 0; k < BNF_OPTIM_KIND_COUNT; k++) {
         bnf_optim_rule rule = bnf_optim_rule_default((bnf_optim_kind)k);
         check_split(&rule);
+        rule.uncoupled = rule.kind == BNF_OPTIM_ADAMW;
+        if (rule.uncoupled)
+            check_split(&rule);
         if (rule.kind != BNF_OPTIM_SGD)
             continue;
         rule.momentum = 0.9;
@@ -323,6 +329,12 @@ static void test_names_and_checks(void **unused)
     rule.nesterov = true;
     assert_int_equal(bnf_optim_rule_check(&rule), BNF_ERR_ARG);
     assert_non_null(strstr(bnf_error_message(), "nesterov"));
+    bnf_error_clear();
+    rule = bnf_optim_rule_default(BNF_OPTIM_LAMB);
+    rule.uncoupled = true;
+    assert_int_equal(bnf_optim_rule_check(&rule), BNF_ERR_ARG);
+    assert_non_null(strstr(bnf_error_message(), "optim.decay"));
+    assert_non_null(strstr(bnf_error_message(), "lamb"));
     bnf_error_clear();
     assert_string_equal(bnf_optim_state_name(&(bnf_optim_rule){.kind = BNF_OPTIM_ADAM}, 1), "moment2");
 }
