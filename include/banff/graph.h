@@ -118,6 +118,10 @@ bnf_status bnf_graph_status(const bnf_graph *graph);
 
 /* A leaf-level input. desc: shape of one leaf's slice. */
 bnf_val bnf_graph_input(bnf_graph *graph, const char *name, const bnf_desc *desc);
+/* Says which share of an input's elements is not zero, as measured over a data set: plans choose kernels by it, so that
+ * it has to be the same on every rank. 0, as at first: unknown. Results are right whatever the data, but may round
+ * otherwise. */
+void bnf_graph_set_occupancy(bnf_graph *graph, bnf_val input, double occupancy);
 /* The effective value of a parameter or state (the same value at every call). */
 bnf_val bnf_graph_param(bnf_graph *graph, int index);
 /* Store index of a value that came from bnf_graph_param. */

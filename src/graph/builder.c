@@ -213,6 +213,14 @@ bnf_val bnf_graph_input(bnf_graph *graph, const char *name, const bnf_desc *desc
     return add_named(graph, name, desc, BNF_V_INPUT, graph->n_inputs++);
 }
 
+void bnf_graph_set_occupancy(bnf_graph *graph, bnf_val input, double occupancy)
+{
+    if (!bnf_val_ok(input))
+        return;
+    BNF_ASSERT(graph->values[input.id].kind == BNF_V_INPUT && occupancy >= 0 && occupancy <= 1);
+    graph->values[input.id].occupancy = occupancy;
+}
+
 bnf_val bnf_graph_knob(bnf_graph *graph, const char *name, const bnf_desc *desc)
 {
     return add_named(graph, name, desc, BNF_V_KNOB, graph->n_knobs++);

@@ -15,8 +15,9 @@ typedef struct bnf_value {
     bool leaf;    /* one array per leaf; else one for the whole batch */
     int32_t node; /* RESULT: which node, and which of its outputs */
     int32_t out;
-    int32_t ref;     /* PARAM: index in the store; INPUT, KNOB: running number */
-    double constant; /* CONST */
+    int32_t ref;      /* PARAM: index in the store; INPUT, KNOB: running number */
+    double constant;  /* CONST */
+    double occupancy; /* INPUT: share of its elements that are not zero; 0: unknown */
     const char *name;
 } bnf_value;
 

@@ -38,6 +38,7 @@ static void fill_inst(bnf_plan *p, int node_index)
     for (int i = 0; i < node->n_in; i++) {
         inst->in[i] = g->values[node->in[i].id].desc;
         inst->in_is_param[i] = g->values[node->in[i].id].kind == BNF_V_PARAM;
+        inst->occupancy[i] = g->values[bnf_graph_root(g, node->in[i].id)].occupancy;
     }
     for (int i = 0; i < inst->n_out; i++)
         inst->out[i] = g->values[node->out[i].id].desc;

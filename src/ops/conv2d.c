@@ -227,6 +227,7 @@ static void bwd_weights_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_v
 }
 
 static const bnf_kernel conv_kernels[] = {
+    {"sites", bnf_conv2d_sites_create, bnf_conv2d_sites, NULL},
     {"im2col", bnf_conv2d_im2col_create, bnf_conv2d_im2col, NULL},
     {"dnnl", bnf_conv2d_dnnl_create, bnf_linear_dnnl_run, bnf_linear_dnnl_destroy},
     {"ref", NULL, bnf_conv2d_ref, NULL},

@@ -34,6 +34,12 @@ extern const bnf_op bnf_op_conv2d, bnf_op_conv2d_bwd_data, bnf_op_conv2d_bwd_wei
 /* Kernel "dnnl" of all three: oneDNN, f32 and bf16. */
 bnf_status bnf_conv2d_dnnl_create(const bnf_op_inst *inst, bnf_kernel_plan *k);
 
+/* Kernel "sites": f32 and f64, images of which few cells are not zero (inst->occupancy[0] says so); one group; not the
+ * image's gradient. */
+bnf_status bnf_conv2d_sites_create(const bnf_op_inst *inst, bnf_kernel_plan *k);
+void bnf_conv2d_sites(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx, const void *const *in,
+                      void *const *out, void *scratch);
+
 /* Kernel "im2col": oneDNN's matrix product over gathered patches; f32, gradients, images of very few channels. */
 bnf_status bnf_conv2d_im2col_create(const bnf_op_inst *inst, bnf_kernel_plan *k);
 void bnf_conv2d_im2col(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx, const void *const *in,

@@ -21,6 +21,7 @@ typedef struct bnf_op_inst {
     bnf_desc in[BNF_OP_MAX_IN], out[BNF_OP_MAX_OUT];
     bool in_is_param[BNF_OP_MAX_IN];   /* this input is a parameter: a kernel may ask for it packed */
     bool out_may_pack[BNF_OP_MAX_OUT]; /* this output is a parameter's gradient and nothing else: may be left packed */
+    double occupancy[BNF_OP_MAX_IN];   /* share of this input's elements that are not zero, as measured; 0: unknown */
     uint32_t layer;                    /* distinct per node of a graph: the key of random operations */
     int threads;                       /* run() is called with ctx->thread in [0, threads) */
 } bnf_op_inst;

@@ -49,6 +49,20 @@
     S("ten to twenty", false, 2, 7, 7, 10, 20, 4, 5, 1, 2, 1, 2, 2, 2, 1, 1, 1, 0)                \
     S("leaf of a large layer", false, 4, 7, 7, 64, 128, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 
+/* Images of few active sites: kernel "sites". */
+#define SITES(S)                                                                                \
+    S("sites", true, 2, 9, 8, 3, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)                         \
+    S("sites, no bias", true, 2, 9, 8, 3, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0)                \
+    S("sites, stride 2", true, 1, 11, 10, 3, 4, 3, 3, 2, 2, 0, 0, 1, 1, 1, 1, 1, 1)             \
+    S("sites, stride beyond kernel", true, 2, 13, 12, 2, 3, 1, 2, 3, 3, 0, 0, 0, 0, 1, 1, 1, 1) \
+    S("sites, padding beyond kernel", true, 1, 8, 9, 2, 3, 2, 2, 1, 1, 3, 2, 2, 3, 1, 1, 1, 1)  \
+    S("sites, dilation and stride", true, 2, 9, 8, 3, 4, 3, 3, 2, 2, 2, 1, 0, 3, 2, 2, 1, 1)    \
+    S("sites, 1x1 kernel", true, 2, 9, 8, 4, 5, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1)             \
+    S("sites, none hit", true, 1, 2, 2, 1, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)               \
+    S("sites, whole blocks", false, 2, 13, 43, 3, 33, 5, 4, 2, 3, 2, 0, 1, 3, 1, 1, 1, 1)       \
+    S("sites, detector", false, 2, 72, 58, 1, 64, 3, 3, 2, 2, 0, 0, 1, 1, 1, 1, 1, 1)           \
+    S("sites, two groups", true, 2, 9, 8, 4, 6, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1)
+
 #define ATTR(sy, sx, pt, pl, pb, pr, dy, dx, g)                                        \
     {                                                                                  \
         .stride = {sy, sx}, .pad = {pt, pl, pb, pr}, .dilation = {dy, dx}, .groups = g \
@@ -62,16 +76,22 @@
     {                                              \
         .ndim = 4, .dim = {__VA_ARGS__}, .diff = d \
     }
+#define HITS(share, d, ...)                                            \
+    {                                                                  \
+        .ndim = 4, .dim = {__VA_ARGS__}, .diff = d, .occupancy = share \
+    }
 #define PARAM(d, ...)                                             \
     {                                                             \
         .ndim = 4, .dim = {__VA_ARGS__}, .diff = d, .param = true \
     }
 
-#define FORWARD(name, d, n, h, w, i, o, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)                  \
-    {.label = name,                                                                                    \
-     .n_in = 2 + (b),                                                                                  \
-     .in = {INPUT(d, n, h, w, i), PARAM(d, o, (i) / (g), kh, kw), {.ndim = 1, .dim = {o}, .diff = d}}, \
-     .attr = &(const bnf_conv2d_attr)ATTR(sy, sx, pt, pl, pb, pr, dy, dx, g),                          \
+#define FORWARD(...) FORWARD_OF(0, __VA_ARGS__)
+#define FORWARD_SITES(...) FORWARD_OF(0.06, __VA_ARGS__)
+#define FORWARD_OF(share, name, d, n, h, w, i, o, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)              \
+    {.label = name,                                                                                          \
+     .n_in = 2 + (b),                                                                                        \
+     .in = {HITS(share, d, n, h, w, i), PARAM(d, o, (i) / (g), kh, kw), {.ndim = 1, .dim = {o}, .diff = d}}, \
+     .attr = &(const bnf_conv2d_attr)ATTR(sy, sx, pt, pl, pb, pr, dy, dx, g),                                \
      .terms = (i) / (g) * (kh) * (kw) + (b)},
 
 #define DATA(name, d, n, h, w, i, o, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)              \
@@ -82,12 +102,15 @@
      .attr = BWD_ATTR(h, w, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, 0),                      \
      .terms = (o) / (g) * (kh) * (kw)},
 
-#define WEIGHTS(name, d, n, h, w, i, o, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)                                  \
-    {.label = name,                                                                                                    \
-     .n_in = 2,                                                                                                        \
-     .in = {INPUT(d, n, h, w, i), INPUT(d, n, POSITIONS(h, kh, sy, dy, pt, pb), POSITIONS(w, kw, sx, dx, pl, pr), o)}, \
-     .attr = BWD_ATTR(h, w, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b),                                             \
-     .terms = (n)*POSITIONS(h, kh, sy, dy, pt, pb) * POSITIONS(w, kw, sx, dx, pl, pr),                                 \
+#define WEIGHTS(...) WEIGHTS_OF(0, __VA_ARGS__)
+#define WEIGHTS_SITES(...) WEIGHTS_OF(0.06, __VA_ARGS__)
+#define WEIGHTS_OF(share, name, d, n, h, w, i, o, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)  \
+    {.label = name,                                                                              \
+     .n_in = 2,                                                                                  \
+     .in = {HITS(share, d, n, h, w, i),                                                          \
+            INPUT(d, n, POSITIONS(h, kh, sy, dy, pt, pb), POSITIONS(w, kw, sx, dx, pl, pr), o)}, \
+     .attr = BWD_ATTR(h, w, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b),                       \
+     .terms = (n)*POSITIONS(h, kh, sy, dy, pt, pb) * POSITIONS(w, kw, sx, dx, pl, pr),           \
      .pack_out = true},
 
 /* --- refusals
@@ -109,7 +132,7 @@
 #define CONV(...) &(const bnf_conv2d_attr)ATTR(__VA_ARGS__)
 
 static const bnf_op_case forward[] = {
-    SHAPES(FORWARD) //
+    SHAPES(FORWARD) SITES(FORWARD_SITES) //
     REFUSED("image of 3 dimensions", 2, &(const bnf_conv2d_attr)PLAIN, ARRAY(3, 4, 4, 3), ARRAY(4, 2, 3, 3, 3)),
     REFUSED("weight of 2 dimensions", 2, &(const bnf_conv2d_attr)PLAIN, ARRAY(4, 1, 4, 4, 3), ARRAY(2, 2, 27)),
     REFUSED("other channels", 2, &(const bnf_conv2d_attr)PLAIN, ARRAY(4, 1, 4, 4, 3), ARRAY(4, 2, 4, 3, 3)),
@@ -136,7 +159,7 @@ static const bnf_op_case data[] = {
 };
 
 static const bnf_op_case weights[] = {
-    SHAPES(WEIGHTS) //
+    SHAPES(WEIGHTS) SITES(WEIGHTS_SITES) //
     REFUSED("other batch", 2, BWD(5, 5, 3, 3), ARRAY(4, 1, 5, 5, 3), ARRAY(4, 2, 3, 3, 2)),
     REFUSED("other image", 2, BWD(5, 6, 3, 3), ARRAY(4, 1, 5, 5, 3), ARRAY(4, 1, 3, 3, 2)),
     REFUSED("other output size", 2, BWD(5, 5, 3, 3), ARRAY(4, 1, 5, 5, 3), ARRAY(4, 1, 3, 2, 2)),

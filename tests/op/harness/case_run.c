@@ -37,8 +37,10 @@ bnf_status bnf_case_inst(const bnf_op *op, const bnf_op_case *c, bnf_dtype real,
 {
     *inst =
         (bnf_op_inst){.op = op, .attr = c->attr, .n_in = c->n_in, .n_out = op->n_out, .layer = 11, .threads = THREADS};
-    for (int i = 0; i < c->n_in; i++)
+    for (int i = 0; i < c->n_in; i++) {
         inst->in[i] = bnf_desc_make(input_dtype(op, c, i, real), c->in[i].ndim, c->in[i].dim);
+        inst->occupancy[i] = c->in[i].occupancy;
+    }
     return op->infer(inst);
 }
 
@@ -102,6 +104,9 @@ static void fill_input(uint64_t seed, int which, const bnf_op_input *in, double 
     for (int64_t i = 0; i < n; i++)
         v[i] = (float)one_value(in, bnf_case_random(seed, stream, (uint64_t)i, 2),
                                 bnf_case_random(seed, stream, (uint64_t)i, 3));
+    for (int64_t i = 0; i < n && in->occupancy > 0; i++)
+        if (bnf_case_random(seed, stream, (uint64_t)i, 4) >= in->occupancy)
+            v[i] = 0;
     if (in->values == BNF_VALUES_WEIGHTS)
         v[0] = 1.0;
 }
