@@ -370,6 +370,10 @@ static bnf_status check_config(const bnf_dataset_info *info, const bnf_loader_co
         return bnf_fail(BNF_ERR_CONFIG,
                         "pad and crop by %lld pixels: it must be between 0 and the images' side (%lld x %lld)",
                         (long long)c->augment.pad_crop, (long long)info->h, (long long)info->w);
+    if (c->augment.roll < 0 || BNF_AUGMENT_ROLLS * c->augment.roll >= info->h)
+        return bnf_fail(BNF_ERR_CONFIG,
+                        "data.roll: %d x %lld rows must be less than the images' height, which is %lld in '%s'",
+                        BNF_AUGMENT_ROLLS, (long long)c->augment.roll, (long long)info->h, info->path);
     if (c->memory && info->encoded)
         return bnf_fail(BNF_ERR_CONFIG,
                         "data.store: memory holds decoded images, but '%s' has picture files: use data.store: file",

@@ -15,12 +15,28 @@ struct bnf_transform {
     float *table; /* [c, 256] for u8: each value rounded once */
 };
 
+/* Blocks from 0 on say which of the six, from 17 on by how much: bnf_philox_below may take a few. */
+static bnf_image_move draw_roll(int64_t rows, bnf_philox_key key, uint32_t epoch, uint64_t index)
+{
+    enum { AS_IT_IS, MIRRORED, UP, DOWN, MIRRORED_UP, MIRRORED_DOWN, WAYS };
+    const uint32_t way = bnf_philox_below(key, epoch, index, 0, WAYS);
+    const int64_t by = rows * (1 + (int64_t)bnf_philox_below(key, epoch, index, 17, BNF_AUGMENT_ROLLS));
+    bnf_image_move move = {.flip = way == MIRRORED || way == MIRRORED_UP || way == MIRRORED_DOWN};
+    if (way == UP || way == MIRRORED_UP)
+        move.roll = by;
+    else if (way == DOWN || way == MIRRORED_DOWN)
+        move.roll = -by;
+    return move;
+}
+
 bnf_image_move bnf_augment_draw(const bnf_augment *augment, uint64_t seed, int64_t epoch, int64_t index)
 {
     bnf_image_move move = {0};
     bnf_philox_key key = bnf_philox_key_make(seed, BNF_STREAM_AUGMENT);
     uint32_t side = (uint32_t)(2 * augment->pad_crop + 1);
 
+    if (augment->roll > 0)
+        return draw_roll(augment->roll, key, (uint32_t)epoch, (uint64_t)index);
     if (augment->flip)
         move.flip = bnf_philox(key, bnf_philox_counter((uint32_t)epoch, (uint64_t)index, 0)).v[0] >> 31;
     if (augment->pad_crop > 0) {
@@ -202,12 +218,13 @@ void bnf_transform_apply(const bnf_transform *t, const void *image, const bnf_im
 {
     int64_t lo = clamp(-move->dx, 0, t->w), hi = clamp(t->w - move->dx, lo, t->w); /* columns that the source covers */
 
-    if (move->dy == 0 && move->dx == 0 && !move->flip) {
+    BNF_ASSERT(move->roll > -t->h && move->roll < t->h);
+    if (move->dy == 0 && move->dx == 0 && move->roll == 0 && !move->flip) {
         convert(t, image, 0, t->h * t->w, x);
         return;
     }
     for (int64_t y = 0; y < t->h; y++, x += t->w * t->c) {
-        int64_t from = y + move->dy;
+        int64_t from = move->roll ? (y + move->roll + t->h) % t->h : y + move->dy;
         if (from < 0 || from >= t->h) {
             convert(t, NULL, 0, t->w, x);
             continue;

@@ -25,12 +25,18 @@ typedef struct bnf_augment {
     int64_t pad_crop;  /* pixels: shift by -pad_crop..pad_crop in y and x; what moves in is black (0 as stored) */
     bool resized_crop; /* scale a random part of the picture, by the two ranges, to the input's size */
     double crop_scale[2], crop_ratio[2]; /* of the picture's area; columns / rows */
+    int64_t roll; /* rows. With equal chance one of: nothing; mirrored left and right; rows rolled up by roll x {1..7},
+                     drawn uniformly; rolled down; mirrored and rolled up; mirrored and rolled down. Not together with
+                     the others; BNF_AUGMENT_ROLLS x roll is less than the image's height */
 } bnf_augment;
+
+#define BNF_AUGMENT_ROLLS 7
 
 /* How to move one image. */
 typedef struct bnf_image_move {
     bool flip;
     int64_t dy, dx; /* target pixel (y, x) takes source pixel (y + dy, x + dx), mirrored in x afterwards if flip */
+    int64_t roll;   /* rows, more than -h and less than h: takes row (y + roll) modulo h; dy and dx are 0 then */
 } bnf_image_move;
 
 /* The draw for one sample: a pure function of (seed, epoch, index of the sample in its set). */

@@ -72,6 +72,10 @@ static const bnf_cfg_key data_keys[] = {
     {"flip", BNF_CFG_BOOL, offsetof(bnf_data_settings, flip), "false", "augmentation: mirror left and right at random"},
     {"pad_crop", BNF_CFG_INT, offsetof(bnf_data_settings, pad_crop), "0", "augmentation: shift by up to so many pixels",
      .min = 0, .max = 1024},
+    {"roll", BNF_CFG_INT, offsetof(bnf_data_settings, roll), "0",
+     "augmentation: one of six with equal chance: nothing, mirrored left and right, rows rolled up or down by roll x "
+     "{1..7}, mirrored and rolled up or down; 0: none; not with flip, pad_crop or resized_crop",
+     .min = 0, .max = 1024},
     {"prefetch", BNF_CFG_INT, offsetof(bnf_data_settings, prefetch), "2", "batches read ahead by a thread; 0: none",
      .min = 0, .max = 64, .free = true},
 };
@@ -106,6 +110,14 @@ static bnf_status check_crop(const bnf_data_settings *d)
     return BNF_OK;
 }
 
+static bnf_status check_roll(const bnf_data_settings *d)
+{
+    const char *other = d->flip ? "flip" : d->pad_crop > 0 ? "pad_crop" : d->resized_crop ? "resized_crop" : NULL;
+    if (d->roll > 0 && other)
+        return bnf_fail(BNF_ERR_CONFIG, "data.roll and data.%s do not go together: roll mirrors by itself", other);
+    return BNF_OK;
+}
+
 bnf_status bnf_data_open(const bnf_data_settings *d, bnf_split split, bnf_dataset **dataset)
 {
     BNF_TRY(bnf_dataset_open(d->file, split, dataset));
@@ -129,6 +141,7 @@ bnf_status bnf_data_check(const bnf_data_settings *d)
         return bnf_fail(BNF_ERR_CONFIG, "data.capacity: all batches of the sampler %s have room for data.batch",
                         sampler_names[d->sampler]);
     BNF_TRY(check_crop(d));
+    BNF_TRY(check_roll(d));
     if (d->clusters[0] && d->sampler != BNF_SAMPLER_CLUSTER)
         return bnf_fail(BNF_ERR_CONFIG, "data.clusters is given, but means nothing to the sampler %s",
                         sampler_names[d->sampler]);
@@ -169,6 +182,7 @@ bnf_loader_config bnf_data_loader_config(const bnf_data_settings *d, uint64_t se
                                .normalise = normalise_of(d),
                                .augment = {.flip = d->flip,
                                            .pad_crop = d->pad_crop,
+                                           .roll = d->roll,
                                            .resized_crop = d->resized_crop,
                                            .crop_scale = {d->crop_scale.value[0], d->crop_scale.value[1]},
                                            .crop_ratio = {d->crop_ratio.value[0], d->crop_ratio.value[1]}},

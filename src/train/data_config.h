@@ -13,7 +13,7 @@ typedef struct bnf_data_settings {
     int normalise; /* bnf_normalise_mode */
     double scale, shift;
     bool shuffle, drop_tail, flip;
-    int64_t pad_crop, prefetch, window;
+    int64_t pad_crop, roll, prefetch, window;
     int64_t size; /* side of the network's input; 0: as stored */
     bool resized_crop;
     bnf_cfg_reals crop_scale, crop_ratio;

@@ -38,6 +38,8 @@ static int teardown(void **state)
     return 0;
 }
 
+static bnf_augment augment = {.flip = true, .pad_crop = 1};
+
 static bnf_loader_config config_of(int64_t batch, int64_t leaves)
 {
     int32_t lo, hi;
@@ -48,7 +50,7 @@ static bnf_loader_config config_of(int64_t batch, int64_t leaves)
                                .leaf_lo = lo,
                                .leaf_hi = hi,
                                .sampler = {.window_rows = 30},
-                               .augment = {.flip = true, .pad_crop = 1},
+                               .augment = augment,
                                .prefetch = 2};
 }
 
@@ -111,6 +113,16 @@ static void test_union_is_the_batch_of_one_rank(void **state)
     compare_with_one_rank(BATCH, LEAVES, 0, 11);
 }
 
+static void test_rolled_rows(void **state)
+{
+    (void)state;
+    const bnf_augment before = augment;
+    augment = (bnf_augment){.roll = 1};
+    compare_with_one_rank(BATCH, LEAVES, 2, 8);
+    compare_with_one_rank(BATCH, BATCH, 0, 3);
+    augment = before;
+}
+
 static void test_resumed_in_the_middle(void **state)
 {
     (void)state;
@@ -134,9 +146,8 @@ static void test_ranks_without_leaves(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_union_is_the_batch_of_one_rank),
-        cmocka_unit_test(test_resumed_in_the_middle),
-        cmocka_unit_test(test_ranks_of_padding),
+        cmocka_unit_test(test_union_is_the_batch_of_one_rank), cmocka_unit_test(test_rolled_rows),
+        cmocka_unit_test(test_resumed_in_the_middle),          cmocka_unit_test(test_ranks_of_padding),
         cmocka_unit_test(test_ranks_without_leaves),
     };
     return ON_RANKS(BNF_THREAD_MULTIPLE, &world, &rank, &ranks, tests, setup, teardown);

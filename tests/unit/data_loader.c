@@ -274,7 +274,7 @@ static int find_move(const float *x, int64_t index, int64_t pad, bool flips, bnf
                         same = x[y * W + c] == (float)(v / 255.0);
                     }
                 if (same) {
-                    *found = (bnf_image_move){flip, dy, dx};
+                    *found = (bnf_image_move){.flip = flip, .dy = dy, .dx = dx};
                     matches++;
                 }
             }
@@ -313,6 +313,8 @@ static void test_augmentation(void **state)
     bnf_loader_destroy(l);
     config.augment.pad_crop = W;
     assert_fails(bnf_loader_create(set, &config, &l), BNF_ERR_CONFIG, "pad and crop");
+    config.augment = (bnf_augment){.roll = (H + BNF_AUGMENT_ROLLS - 1) / BNF_AUGMENT_ROLLS};
+    assert_fails(bnf_loader_create(set, &config, &l), BNF_ERR_CONFIG, "data.roll");
 }
 
 static void test_no_allocation_per_step(void **state)

@@ -121,7 +121,7 @@ static void test_batches(void **state)
                                     .leaves = 4,
                                     .leaf_hi = 4,
                                     .normalise = {.mode = k & 1 ? BNF_NORMALISE_STATS : BNF_NORMALISE_UNIT},
-                                    .augment = {.flip = true, .pad_crop = 2},
+                                    .augment = {.flip = k < 6, .pad_crop = k < 6 ? 2 : 0, .roll = k < 6 ? 0 : 1},
                                     .sampler = {.kind = BNF_SAMPLER_SHUFFLE},
                                     .prefetch = 2,
                                     .memory = k & 2,
