@@ -201,17 +201,30 @@ typedef struct bnf_import_folder_options {
 bnf_status bnf_import_folder(const bnf_comm *comm, const bnf_import_folder_options *options,
                              const bnf_import_output *output, bnf_import_summary *summary);
 
-/* NumPy's .npz archives (numpy.savez, numpy.savez_compressed) of an array of images, u8 or f32, [n, h, w] or
- * [n, h, w, c], and one of labels, i32, i64 or u8, [n]. f32 images make a set of f32 images. Every rank reads the files
- * whole. Errors name file and array. */
+/* Files that hold many images each: one after the other they are a part of a set. A path is a file, a folder (all of
+ * its files with the format's suffix) or a pattern (* ? [a-z]) of names in a folder, both in the order of the names'
+ * bytes. */
+typedef struct bnf_import_files {
+    int64_t count;
+    const char *const *paths;   /* [count] */
+    const char *const *classes; /* [count] the class of all images of a path; NULL: the files hold labels */
+} bnf_import_files;
+
+/* NumPy's .npz archives (numpy.savez, numpy.savez_compressed) of an array of images, u8, f16 or f32, [n, h, w] or
+ * [n, h, w, c], and unless a file is of one class an array of labels [n], i32, i64, u8, or whole numbers in f16, f32,
+ * f64. Classes by name count in the order in which they are first named, those of training first. Images of floats make
+ * a set of f32 images. A rank has one file in memory at a time. Errors name file and array. */
 typedef struct bnf_import_npz_options {
-    const char *train;
-    const char *test;            /* NULL: no file of its own */
-    double test_fraction;        /* in [0,1): without `test`, this part of the images, chosen by their numbers */
+    bnf_import_files files[BNF_SPLIT_COUNT]; /* training: at least one; classes for all or for none */
+    double test_fraction;        /* in [0,1): without test files, this part of the images, chosen by their numbers */
     const char *images, *labels; /* the arrays' names; NULL: "images", "labels" */
-    int64_t classes;             /* 0: largest label of `train` + 1, or the number of names */
+    int64_t classes;             /* 0: largest label of the training files + 1, or the number of names */
     int64_t name_count;          /* class names; 0: "0", "1", ... */
     const char *const *names;
+    bool one_channel; /* keep `channel` alone */
+    int64_t channel;
+    bool mask; /* u8 images of `channel`: 255 where its value is above the threshold */
+    double threshold;
 } bnf_import_npz_options;
 bnf_status bnf_import_npz(const bnf_comm *comm, const bnf_import_npz_options *options, const bnf_import_output *output,
                           bnf_import_summary *summary);

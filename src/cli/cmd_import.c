@@ -230,39 +230,120 @@ static bnf_status import_folder(const bnf_comm *world, int argc, char **argv)
     return BNF_OK;
 }
 
+/* Options of importers of files that hold many images each. */
+struct files {
+    bnf_arg_list test, class_files[BNF_SPLIT_COUNT];
+    const char *classes[BNF_SPLIT_COUNT][BNF_ARGS_MAX_ITEMS], *paths[BNF_SPLIT_COUNT][BNF_ARGS_MAX_ITEMS];
+    bnf_buf text[BNF_SPLIT_COUNT]; /* the classes' names */
+    const char *store, *threshold;
+};
+/* clang-format off */
+#define CLASS_FILE_ARGS(f)                                                                                          \
+    {"train-class", "NAME=FILE", "training images that are all of one class; may be repeated, in place of labels",  \
+     BNF_ARG_LIST, &(f).class_files[BNF_TRAIN]},                                                                    \
+    {"test-class", "NAME=FILE", "the same for the test part", BNF_ARG_LIST, &(f).class_files[BNF_TEST]},            \
+    {"threshold", "X", "make masks: 255 where the value is above X, else 0", BNF_ARG_STR, &(f).threshold},          \
+    {"store", "FORM", "sparse: only cells that are not zero; dense: all (the default)", BNF_ARG_STR, &(f).store}
+/* clang-format on */
+
+/* Cuts every "NAME=FILE" of a part. */
+static bnf_status cut_classes(struct files *f, int split, bnf_import_files *files)
+{
+    const bnf_arg_list *list = &f->class_files[split];
+    bnf_buf *text = &f->text[split];
+    size_t at = 0;
+
+    for (int64_t i = 0; i < list->count; i++) {
+        const char *equal = strchr(list->item[i], '=');
+        if (!equal || equal == list->item[i] || !equal[1])
+            return bnf_fail(BNF_ERR_CONFIG, "--%s-class %s: it must be NAME=FILE", bnf_split_name((bnf_split)split),
+                            list->item[i]);
+        bnf_buf_append(text, list->item[i], (size_t)(equal - list->item[i]));
+        BNF_TRY(bnf_buf_append(text, "", 1));
+        f->paths[split][i] = equal + 1;
+    }
+    for (int64_t i = 0; i < list->count; i++) {
+        f->classes[split][i] = text->data + at;
+        at += strlen(text->data + at) + 1;
+    }
+    if (list->count > 0)
+        *files = (bnf_import_files){list->count, f->paths[split], f->classes[split]};
+    return BNF_OK;
+}
+
+/* What the options say of files, form and masks. train: files with labels; may be NULL. */
+static bnf_status finish_files(struct files *f, const bnf_arg_list *train, bnf_import_files files[BNF_SPLIT_COUNT],
+                               bnf_import_output *output, bool *mask, double *threshold)
+{
+    static const char *const forms[] = {"sparse", "dense"};
+    int form;
+
+    if (train && train->count + f->test.count > 0 && f->class_files[BNF_TRAIN].count + f->class_files[BNF_TEST].count)
+        return bnf_fail(BNF_ERR_CONFIG, "files that hold labels and --train-class or --test-class exclude each other");
+    if (train) {
+        files[BNF_TRAIN] = (bnf_import_files){train->count, train->item, NULL};
+        files[BNF_TEST] = (bnf_import_files){f->test.count, f->test.item, NULL};
+    }
+    for (int split = 0; split < BNF_SPLIT_COUNT; split++)
+        BNF_TRY(cut_classes(f, split, &files[split]));
+    if (files[BNF_TRAIN].count == 0)
+        return bnf_fail(BNF_ERR_CONFIG, train ? "give a file of training images, or --train-class NAME=FILE"
+                                              : "give training images by --train-class NAME=FILE");
+    BNF_TRY(bnf_args_choice("store", f->store ? f->store : "dense", forms, COUNT(forms), &form));
+    output->sparse = form == 0;
+    *mask = f->threshold;
+    if (*mask && !bnf_parse_real(f->threshold, threshold))
+        return bnf_fail(BNF_ERR_CONFIG, "--threshold %s: it must be a number", f->threshold);
+    return BNF_OK;
+}
+
+static void release_files(struct files *f)
+{
+    for (int split = 0; split < BNF_SPLIT_COUNT; split++)
+        bnf_buf_release(&f->text[split]);
+}
+
 static bnf_status import_npz(const bnf_comm *world, int argc, char **argv)
 {
     struct common c = {0};
-    bnf_import_npz_options o = {0};
+    struct files f = {0};
+    bnf_import_npz_options o = {.channel = -1};
     bnf_import_summary summary;
-    bnf_arg_list file = {0}, names = {0};
+    bnf_arg_list train = {0}, names = {0};
     char *names_text = NULL;
     const bnf_arg args[] = {
-        {"test", "FILE", "the same for the test part", BNF_ARG_STR, &o.test},
-        {"test-fraction", "F", "without --test: put this part (0 to 1) into the test split", BNF_ARG_REAL,
+        {"test", "FILE", "a file of the test part; may be repeated", BNF_ARG_LIST, &f.test},
+        {"test-fraction", "F", "without test files: put this part (0 to 1) into the test split", BNF_ARG_REAL,
          &o.test_fraction},
-        {"images", "NAME", "the array of images, u8 or f32, [n,h,w] or [n,h,w,c] (default images)", BNF_ARG_STR,
+        {"images", "NAME", "the array of images, u8, f16 or f32, [n,h,w] or [n,h,w,c] (default images)", BNF_ARG_STR,
          &o.images},
-        {"labels", "NAME", "the array of labels, i32, i64 or u8, [n] (default labels)", BNF_ARG_STR, &o.labels},
-        {"classes", "N", "number of classes (default: largest label of FILE + 1)", BNF_ARG_INT, &o.classes},
+        {"labels", "NAME", "the array of labels, integers or whole numbers, [n] (default labels)", BNF_ARG_STR,
+         &o.labels},
+        {"classes", "N", "number of classes (default: largest training label + 1)", BNF_ARG_INT, &o.classes},
         {"names", "A,B,...", "names of the classes (default: their numbers)", BNF_ARG_STR, &names_text},
+        {"channel", "N", "keep this channel alone (default: all; with --threshold: 0)", BNF_ARG_INT, &o.channel},
+        CLASS_FILE_ARGS(f),
         COMMON_ARGS(c),
     };
 
-    BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, &file));
+    BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, &train));
     if (c.help)
-        return bnf_output_help(world, "import npz FILE --out FILE [options]",
-                               "Imports arrays of images and labels that numpy.savez or numpy.savez_compressed wrote.",
+        return bnf_output_help(world, "import npz (FILE... | --train-class NAME=FILE...) --out FILE [options]",
+                               "Imports arrays of images and labels that numpy.savez or numpy.savez_compressed wrote. "
+                               "FILE is a file,\na folder of .npz files or a pattern ('data/qcd_*.npz').",
                                args, COUNT(args));
     BNF_TRY(finish_common(&c));
-    if (file.count != 1)
-        return bnf_fail(BNF_ERR_CONFIG, "give one .npz file of training images");
     if (names_text)
         BNF_TRY(split_names(names_text, &names));
-    o.train = file.item[0];
     o.name_count = names.count;
     o.names = names.item;
-    BNF_TRY(bnf_import_npz(world, &o, &c.output, &summary));
+    o.one_channel = o.channel != -1;
+    o.channel = o.one_channel ? o.channel : 0;
+    bnf_status status = finish_files(&f, &train, o.files, &c.output, &o.mask, &o.threshold);
+    if (status == BNF_OK)
+        status = bnf_import_npz(world, &o, &c.output, &summary);
+    release_files(&f);
+    BNF_TRY(status);
     if (!c.quiet)
         bnf_output_print(world, c.output.path, &summary);
     return BNF_OK;

@@ -1,246 +1,382 @@
-/* The source over .npz archives of NumPy: an array of images, u8 or f32, and one of labels, in one file per part or
- * in one for both. Every rank reads whole files: a compressed archive cannot be read in part. */
+/* The source over .npz archives of NumPy: files with an array of images and one of labels, or with the images of one
+ * class. A compressed archive cannot be read in part: a rank holds the one file whole that its samples are in. */
 #include "base/arrays.h"
 #include "base/fs.h"
 #include "base/mem.h"
-#include "base/philox.h"
 #include "comm/agree.h"
-#include "data/source.h"
+#include "data/file_list.h"
 
+#include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-struct npz_file {
-    const char *path;
-    bnf_arrays arrays;
-    const bnf_array *images;
-    int32_t *labels; /* [n] */
-    int64_t n;
-};
+enum { U8 = 1, F16, F32 }; /* of a listed file's images */
 
 struct npz_source {
-    bnf_source base;         /* first: a bnf_source pointer is a npz_source pointer */
-    const char *images_name; /* of the arrays */
-    struct npz_file file[2]; /* training, test; the second is not used if the first is divided */
-    int64_t *from[2];        /* divided: [count] the items of either part; else NULL */
-    int64_t sample_bytes;
+    bnf_source base; /* first: a bnf_source pointer is a npz_source pointer */
+    bnf_file_list list;
+    const char *images_name, *labels_name; /* of the arrays */
+    bnf_arrays arrays;                     /* of the file in memory */
+    const bnf_array *images;               /* its images */
+    int64_t held;                          /* its number; -1: none */
+    bnf_buf seen;       /* int32_t labels of the files that this rank looked at, one after the other */
+    int64_t *labels;    /* [images of all files]; NULL: files of one class */
+    int64_t test_first; /* number among all of the first image of the test files */
+    int64_t channel;    /* the first that is kept */
+    bool mask;
+    double threshold;
 };
 
-/* ---- samples ---- */
+/* ---- Arrays ---- */
 
-static int64_t item_of(const struct npz_source *s, bnf_split split, int64_t index)
+static bnf_status find(const struct npz_source *s, int64_t k, const char *name, const bnf_array **array)
 {
-    return s->from[split] ? s->from[split][index] : index;
+    *array = bnf_arrays_find(&s->arrays, name);
+    if (*array)
+        return BNF_OK;
+    bnf_buf names = {0};
+    for (int64_t i = 0; i < s->arrays.count; i++)
+        bnf_buf_printf(&names, "%s%s", i ? ", " : "", s->arrays.item[i].name);
+    bnf_status status = bnf_fail(BNF_ERR_FORMAT, "'%s' has no array '%s'; there are: %s", s->list.file[k].path, name,
+                                 bnf_buf_text(&names));
+    bnf_buf_release(&names);
+    return status;
 }
 
-static const struct npz_file *file_of(const struct npz_source *s, bnf_split split)
+/* The IEEE half-precision number of these bits. */
+static float half_value(uint16_t bits)
 {
-    return &s->file[s->from[split] ? 0 : split];
+    int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    float size = exponent == 31  ? (fraction ? NAN : INFINITY)
+                 : exponent == 0 ? ldexpf((float)fraction, -24)
+                                 : ldexpf((float)(1024 + fraction), exponent - 25);
+    return bits >> 15 ? -size : size;
 }
 
-static void copy_samples(const struct npz_source *s, bnf_split split, int64_t first, int64_t count, void *images,
-                         int32_t *labels)
+/* Element i of an array of labels of a known type; an i64 that a double cannot hold is far beyond all labels. */
+static double label_value(const bnf_array *a, int64_t i)
 {
-    const struct npz_file *f = file_of(s, split);
-    for (int64_t i = 0; i < count; i++) {
-        int64_t item = item_of(s, split, first + i);
-        labels[i] = f->labels[item];
-        memcpy((char *)images + i * s->sample_bytes, (const char *)f->images->values + item * s->sample_bytes,
-               (size_t)s->sample_bytes);
+    union {
+        uint8_t u8;
+        uint16_t half;
+        int32_t i32;
+        int64_t i64;
+        float f32;
+        double f64;
+    } v;
+    int bytes = a->dtype[2] - '0';
+
+    memcpy(&v, (const char *)a->values + i * bytes, (size_t)bytes);
+    if (a->dtype[1] == 'f')
+        return bytes == 2 ? (double)half_value(v.half) : bytes == 4 ? (double)v.f32 : v.f64;
+    return bytes == 1 ? v.u8 : bytes == 4 ? v.i32 : (double)v.i64;
+}
+
+/* Appends the labels of file k, which is in memory; what does not fit is refused here, what is no class by the
+ * import. */
+static bnf_status read_labels(struct npz_source *s, int64_t k)
+{
+    static const char *const types[] = {"|u1", "<i4", "<i8", "<f2", "<f4", "<f8"};
+    const bnf_listed_file *f = &s->list.file[k];
+    const bnf_array *a;
+    char shape[256];
+    size_t t = 0;
+
+    BNF_TRY(find(s, k, s->labels_name, &a));
+    while (t < sizeof types / sizeof types[0] && strcmp(a->dtype, types[t]) != 0)
+        t++;
+    if (t == sizeof types / sizeof types[0])
+        return bnf_fail(BNF_ERR_FORMAT,
+                        "'%s': array '%s' has elements of type %s; labels are i32, i64, u8, or whole "
+                        "numbers as f16, f32, f64",
+                        f->path, s->labels_name, a->dtype);
+    if (a->ndim != 1 || a->dim[0] != f->n)
+        return bnf_fail(BNF_ERR_FORMAT, "'%s': array '%s' has the shape %s; a label for each of %lld images is needed",
+                        f->path, s->labels_name, bnf_array_shape_text(a->ndim, a->dim, shape, sizeof shape),
+                        (long long)f->n);
+    for (int64_t i = 0; i < f->n; i++) {
+        double v = label_value(a, i);
+        if (v != floor(v))
+            return bnf_fail(BNF_ERR_FORMAT, "'%s': array '%s': label %g of item %lld is no whole number", f->path,
+                            s->labels_name, v, (long long)i);
+        if (!(v >= INT32_MIN && v <= INT32_MAX))
+            return bnf_fail(BNF_ERR_FORMAT, "'%s': array '%s': label %.17g of item %lld is out of range", f->path,
+                            s->labels_name, v, (long long)i);
+        BNF_TRY(bnf_buf_append(&s->seen, &(int32_t){(int32_t)v}, sizeof(int32_t)));
     }
+    return BNF_OK;
+}
+
+/* [out] found  extents and type of the images of file k, which is in memory. */
+static bnf_status read_shape(struct npz_source *s, int64_t k, bnf_listed_file *found)
+{
+    const char *path = s->list.file[k].path;
+    const bnf_array *a;
+    char shape[256];
+
+    BNF_TRY(find(s, k, s->images_name, &a));
+    bool u8 = strcmp(a->dtype, "|u1") == 0, f16 = strcmp(a->dtype, "<f2") == 0;
+    if (!u8 && !f16 && !a->f32)
+        return bnf_fail(BNF_ERR_FORMAT,
+                        "'%s': array '%s' has elements of type %s; images are u8, f16 or f32 "
+                        "(in NumPy: images.astype(numpy.float32))",
+                        path, s->images_name, a->dtype);
+    if ((a->ndim != 3 && a->ndim != 4) || bnf_array_elements(a) < 1)
+        return bnf_fail(BNF_ERR_FORMAT,
+                        "'%s': array '%s' has the shape %s; images are [n, rows, columns] or [n, rows, "
+                        "columns, channels], none of them 0",
+                        path, s->images_name, bnf_array_shape_text(a->ndim, a->dim, shape, sizeof shape));
+    s->images = a;
+    found->n = a->dim[0];
+    found->h = a->dim[1];
+    found->w = a->dim[2];
+    found->c = a->ndim == 4 ? a->dim[3] : 1;
+    found->type = u8 ? U8 : f16 ? F16 : F32;
+    return BNF_OK;
+}
+
+/* Reads file k in place of the one in memory. [out] found  its extents. */
+static bnf_status load(struct npz_source *s, int64_t k, bnf_listed_file *found)
+{
+    const char *path = s->list.file[k].path;
+
+    bnf_arrays_release(&s->arrays);
+    s->held = -1;
+    BNF_TRY(bnf_fs_read(path, &s->arrays.content));
+    bnf_status status = bnf_arrays_parse_npz(&s->arrays);
+    if (status != BNF_OK)
+        return bnf_fail_context(status, "%s", path);
+    BNF_TRY(read_shape(s, k, found));
+    s->held = k;
+    return BNF_OK;
+}
+
+static bnf_status hold(struct npz_source *s, int64_t k)
+{
+    const bnf_listed_file *f = &s->list.file[k];
+    bnf_listed_file now;
+
+    if (s->held == k)
+        return BNF_OK;
+    BNF_TRY(load(s, k, &now));
+    if (now.n != f->n || now.h != f->h || now.w != f->w || now.c != f->c || now.type != f->type)
+        return bnf_fail(BNF_ERR_IO, "'%s' has changed while it was imported", f->path);
+    return BNF_OK;
+}
+
+static bnf_status look(bnf_source *source, int64_t k)
+{
+    struct npz_source *s = (struct npz_source *)source;
+    BNF_TRY(load(s, k, &s->list.file[k]));
+    return s->list.file[k].label < 0 ? read_labels(s, k) : BNF_OK;
+}
+
+/* ---- Samples ---- */
+
+static void npz_locate(const bnf_source *source, bnf_split split, int64_t index, char *text, size_t size)
+{
+    const struct npz_source *s = (const struct npz_source *)source;
+    int64_t k, item;
+    bnf_file_list_find(&s->list, split, index, &k, &item);
+    snprintf(text, size, "'%s', array '%s', item %lld", s->list.file[k].path, s->images_name, (long long)item);
+}
+
+/* Element i of images of floats. */
+static float real_at(const char *images, int64_t type, int64_t i)
+{
+    float v;
+    uint16_t half;
+    if (type == F16) {
+        memcpy(&half, images + 2 * i, sizeof half);
+        return half_value(half);
+    }
+    memcpy(&v, images + 4 * i, sizeof v);
+    return v;
+}
+
+/* The kept channels of an image; `from` has those of the file. */
+static void take_reals(const struct npz_source *s, const bnf_listed_file *f, const char *from, float *image)
+{
+    const int64_t c = s->base.c;
+    for (int64_t p = 0; p < f->h * f->w; p++)
+        for (int64_t k = 0; k < c; k++)
+            image[p * c + k] = real_at(from, f->type, p * f->c + s->channel + k);
+}
+
+/* The same as u8, or 255 where more than the threshold. False: a value is not finite. */
+static bool take_bytes(const struct npz_source *s, const bnf_listed_file *f, const char *from, uint8_t *image)
+{
+    const int64_t c = s->base.c;
+    for (int64_t p = 0; p < f->h * f->w; p++)
+        for (int64_t k = 0; k < c; k++) {
+            int64_t i = p * f->c + s->channel + k;
+            double v = f->type == U8 ? (uint8_t)from[i] : real_at(from, f->type, i);
+            if (!isfinite(v))
+                return false;
+            image[p * c + k] = !s->mask ? (uint8_t)v : v > s->threshold ? 255 : 0;
+        }
+    return true;
+}
+
+/* Finds a sample, whose file is in memory then. [out] f, from  file and image; label. */
+static bnf_status fetch(struct npz_source *s, bnf_split split, int64_t index, const bnf_listed_file **f,
+                        const char **from, int32_t *label)
+{
+    int64_t k, item;
+
+    bnf_file_list_find(&s->list, split, index, &k, &item);
+    BNF_TRY(hold(s, k));
+    *f = &s->list.file[k];
+    *from = (const char *)s->images->values + item * (*f)->h * (*f)->w * (*f)->c *
+                                                  ((*f)->type == U8    ? 1
+                                                   : (*f)->type == F16 ? 2
+                                                                       : 4);
+    *label = (*f)->label;
+    if (s->labels)
+        *label = (int32_t)s->labels[(k < s->list.files[BNF_TRAIN] ? 0 : s->test_first) + (*f)->first + item];
+    return BNF_OK;
 }
 
 static bnf_status npz_read(bnf_source *source, bnf_split split, int64_t first, int64_t count, uint8_t *images,
                            int32_t *labels)
 {
-    copy_samples((struct npz_source *)source, split, first, count, images, labels);
+    struct npz_source *s = (struct npz_source *)source;
+    const bnf_listed_file *f;
+    const char *from;
+
+    for (int64_t i = 0; i < count; i++) {
+        BNF_TRY(fetch(s, split, first + i, &f, &from, &labels[i]));
+        if (take_bytes(s, f, from, images + i * source->h * source->w * source->c))
+            continue;
+        char where[PATH_MAX + 64];
+        npz_locate(source, split, first + i, where, sizeof where);
+        return bnf_fail(BNF_ERR_NUMERIC, "%s: the image holds NaN or infinity", where);
+    }
     return BNF_OK;
 }
 
 static bnf_status npz_read_f32(bnf_source *source, bnf_split split, int64_t first, int64_t count, float *images,
                                int32_t *labels)
 {
-    copy_samples((struct npz_source *)source, split, first, count, images, labels);
-    return BNF_OK;
-}
+    struct npz_source *s = (struct npz_source *)source;
+    const bnf_listed_file *f;
+    const char *from;
 
-static void npz_locate(const bnf_source *source, bnf_split split, int64_t index, char *text, size_t size)
-{
-    const struct npz_source *s = (const struct npz_source *)source;
-    snprintf(text, size, "'%s', array '%s', item %lld", file_of(s, split)->path, s->images_name,
-             (long long)item_of(s, split, index));
+    for (int64_t i = 0; i < count; i++) {
+        BNF_TRY(fetch(s, split, first + i, &f, &from, &labels[i]));
+        take_reals(s, f, from, images + i * source->h * source->w * source->c);
+    }
+    return BNF_OK;
 }
 
 static void npz_destroy(bnf_source *source)
 {
     struct npz_source *s = (struct npz_source *)source;
-    for (int k = 0; k < 2; k++) {
-        bnf_arrays_release(&s->file[k].arrays);
-        bnf_free(s->file[k].labels);
-        bnf_free(s->from[k]);
-    }
+    bnf_file_list_release(&s->list);
+    bnf_arrays_release(&s->arrays);
+    bnf_buf_release(&s->seen);
+    bnf_free(s->labels);
     bnf_source_release(source);
     bnf_free(s);
 }
 
-/* ---- arrays ---- */
+/* ---- The source ---- */
 
-static bnf_status find(const struct npz_file *f, const char *name, const bnf_array **array)
+/* Puts together what the ranks have seen. Collective. */
+static bnf_status share_labels(const bnf_comm *comm, struct npz_source *s, int64_t all)
 {
-    *array = bnf_arrays_find(&f->arrays, name);
-    if (*array)
-        return BNF_OK;
-    bnf_buf names = {0};
-    for (int64_t i = 0; i < f->arrays.count; i++)
-        bnf_buf_printf(&names, "%s%s", i ? ", " : "", f->arrays.item[i].name);
-    bnf_status s =
-        bnf_fail(BNF_ERR_FORMAT, "'%s' has no array '%s'; there are: %s", f->path, name, bnf_buf_text(&names));
-    bnf_buf_release(&names);
-    return s;
+    const char *at = s->seen.data;
+    bnf_status status = bnf_calloc((size_t)all, sizeof *s->labels, "labels of .npz files", &s->labels);
+
+    BNF_TRY(bnf_comm_agree(comm, status));
+    for (int64_t k = bnf_comm_rank(comm); k < bnf_file_list_count(&s->list); k += bnf_comm_size(comm)) {
+        const bnf_listed_file *f = &s->list.file[k];
+        int64_t *to = s->labels + (k < s->list.files[BNF_TRAIN] ? 0 : s->test_first) + f->first;
+        for (int64_t i = 0; i < f->n; i++, at += sizeof(int32_t)) {
+            int32_t label;
+            memcpy(&label, at, sizeof label);
+            to[i] = label;
+        }
+    }
+    bnf_buf_release(&s->seen);
+    return bnf_comm_allreduce_i64(comm, BNF_COMM_SUM, s->labels, all);
 }
 
-/* Labels of any of the usual types as i32; what does not fit is refused here, what is no class by the import. */
-static bnf_status read_labels(struct npz_file *f, const char *name)
+/* Labels and classes, unless the files are of one class each. Collective. */
+static bnf_status take_labels(const bnf_comm *comm, struct npz_source *s, const bnf_import_npz_options *o)
 {
-    const bnf_array *a;
-    char shape[256];
-    BNF_TRY(find(f, name, &a));
-    bool u8 = strcmp(a->dtype, "|u1") == 0, i32 = strcmp(a->dtype, "<i4") == 0, i64 = strcmp(a->dtype, "<i8") == 0;
-    if (!u8 && !i32 && !i64)
-        return bnf_fail(BNF_ERR_FORMAT, "'%s': array '%s' has elements of type %s; labels are i32, i64 or u8", f->path,
-                        name, a->dtype);
-    if (a->ndim != 1 || a->dim[0] != f->n)
-        return bnf_fail(BNF_ERR_FORMAT, "'%s': array '%s' has the shape %s; a label for each of %lld images is needed",
-                        f->path, name, bnf_array_shape_text(a->ndim, a->dim, shape, sizeof shape), (long long)f->n);
-    BNF_TRY(bnf_alloc((size_t)f->n * sizeof *f->labels, "labels of an .npz file", &f->labels));
-    for (int64_t i = 0; i < f->n; i++) {
-        const char *at = (const char *)a->values + i * (u8 ? 1 : i32 ? 4 : 8);
-        int32_t narrow = (uint8_t)*at;
-        int64_t wide = 0;
-        if (i32)
-            memcpy(&narrow, at, sizeof narrow);
-        if (i64)
-            memcpy(&wide, at, sizeof wide);
-        if (wide < INT32_MIN || wide > INT32_MAX)
-            return bnf_fail(BNF_ERR_FORMAT, "'%s': array '%s': label %lld of item %lld is out of range", f->path, name,
-                            (long long)wide, (long long)i);
-        f->labels[i] = i64 ? (int32_t)wide : narrow;
+    int64_t all = 0, largest = 0;
+
+    for (int64_t k = 0; k < bnf_file_list_count(&s->list); k++) {
+        all += s->list.file[k].n;
+        s->test_first += k < s->list.files[BNF_TRAIN] ? s->list.file[k].n : 0;
     }
+    BNF_TRY(share_labels(comm, s, all));
+    for (int64_t i = 0; i < s->test_first; i++)
+        largest = s->labels[i] > largest ? s->labels[i] : largest;
+    return bnf_source_set_classes(&s->base, o->classes, o->name_count, o->names, largest, s->list.file[0].path);
+}
+
+/* What becomes of the channels and elements that the files have. */
+static bnf_status choose_elements(struct npz_source *s, const bnf_import_npz_options *o)
+{
+    const bnf_listed_file *f = &s->list.file[0];
+    bool one = o->one_channel || o->mask;
+
+    if (one && (o->channel < 0 || o->channel >= f->c))
+        return bnf_fail(BNF_ERR_ARG, "channel %lld: the images of '%s' have the channels 0 to %lld",
+                        (long long)o->channel, f->path, (long long)f->c - 1);
+    s->channel = one ? o->channel : 0;
+    s->mask = o->mask;
+    s->threshold = o->threshold;
+    s->base.c = one ? 1 : f->c;
+    if (f->type == U8 || s->mask)
+        s->base.read = npz_read;
+    else
+        s->base.read_f32 = npz_read_f32;
     return BNF_OK;
 }
 
-/* Takes the images' shape and type, or compares them with those of the training images. */
-static bnf_status take_shape(struct npz_source *s, struct npz_file *f, bool first)
+static bnf_status check_options(const bnf_import_npz_options *o)
 {
-    const bnf_array *a = f->images;
-    bool u8 = strcmp(a->dtype, "|u1") == 0;
-    char shape[256];
-    bnf_array_shape_text(a->ndim, a->dim, shape, sizeof shape);
-    if (!u8 && !a->f32)
-        return bnf_fail(BNF_ERR_FORMAT,
-                        "'%s': array '%s' has elements of type %s; images are u8 or f32 "
-                        "(in NumPy: images.astype(numpy.float32))",
-                        f->path, s->images_name, a->dtype);
-    if ((a->ndim != 3 && a->ndim != 4) || bnf_array_elements(a) < 1)
-        return bnf_fail(BNF_ERR_FORMAT,
-                        "'%s': array '%s' has the shape %s; images are [n, rows, columns] or [n, rows, "
-                        "columns, channels], none of them 0",
-                        f->path, s->images_name, shape);
-    int64_t c = a->ndim == 4 ? a->dim[3] : 1;
-    if (first) {
-        s->base.h = a->dim[1];
-        s->base.w = a->dim[2];
-        s->base.c = c;
-        s->base.read_f32 = u8 ? NULL : npz_read_f32;
-        s->sample_bytes = a->dim[1] * a->dim[2] * c * (u8 ? 1 : 4);
-    } else if (a->dim[1] != s->base.h || a->dim[2] != s->base.w || c != s->base.c || u8 != !s->base.read_f32) {
-        return bnf_fail(BNF_ERR_FORMAT,
-                        "'%s': array '%s' has the shape %s of type %s; '%s' has images of %lld x %lld x "
-                        "%lld of type %s",
-                        f->path, s->images_name, shape, a->dtype, s->file[0].path, (long long)s->base.h,
-                        (long long)s->base.w, (long long)s->base.c, s->file[0].images->dtype);
-    }
-    f->n = a->dim[0];
+    if (o->files[BNF_TRAIN].classes && (o->classes || o->name_count || o->labels))
+        return bnf_fail(BNF_ERR_ARG,
+                        "files of one class hold no labels: neither their array nor classes can be chosen");
+    if (o->mask && !isfinite(o->threshold))
+        return bnf_fail(BNF_ERR_ARG, "a threshold of %g: it must be a number", o->threshold);
     return BNF_OK;
 }
 
-static bnf_status open_file(struct npz_source *s, int k, const char *path, const char *labels)
+static bnf_status open_all(const bnf_comm *comm, struct npz_source *s, const bnf_import_npz_options *o)
 {
-    struct npz_file *f = &s->file[k];
-    f->path = path;
-    BNF_TRY(bnf_fs_read(path, &f->arrays.content));
-    bnf_status status = bnf_arrays_parse_npz(&f->arrays);
-    if (status != BNF_OK)
-        return bnf_fail_context(status, "%s", path);
-    BNF_TRY(find(f, s->images_name, &f->images));
-    BNF_TRY(take_shape(s, f, k == 0));
-    return read_labels(f, labels);
-}
+    bool by_class = o->files[BNF_TRAIN].classes;
 
-/* ---- the source ---- */
-
-/* Every item of the first file goes into the test part with the probability `fraction`: a function of its number. */
-static bnf_status divide(struct npz_source *s, double fraction)
-{
-    const struct npz_file *f = &s->file[0];
-    bnf_philox_key key = bnf_philox_key_make(0, BNF_STREAM_SPLIT);
-    for (int k = 0; k < 2; k++)
-        BNF_TRY(bnf_alloc((size_t)f->n * sizeof **s->from, "division of an .npz file", &s->from[k]));
-    for (int64_t i = 0; i < f->n; i++) {
-        bnf_philox_block b = bnf_philox(key, bnf_philox_counter(0, (uint64_t)i, 0));
-        int split = bnf_philox_unit_f64(b.v[0], b.v[1]) < fraction ? BNF_TEST : BNF_TRAIN;
-        s->from[split][s->base.count[split]++] = i;
-    }
-    if (s->base.count[BNF_TRAIN] == 0)
-        return bnf_fail(BNF_ERR_FORMAT, "'%s': a test fraction of %g leaves no image to train on", f->path, fraction);
-    return BNF_OK;
-}
-
-static bnf_status set_classes(struct npz_source *s, const bnf_import_npz_options *o)
-{
-    const struct npz_file *f = &s->file[0];
-    int64_t largest = 0;
-
-    for (int64_t i = 0; i < f->n; i++)
-        largest = f->labels[i] > largest ? f->labels[i] : largest;
-    return bnf_source_set_classes(&s->base, o->classes, o->name_count, o->names, largest, f->path);
-}
-
-static bnf_status open_all(struct npz_source *s, const bnf_import_npz_options *o)
-{
-    const char *labels = o->labels ? o->labels : "labels";
-    if (!o->train)
-        return bnf_fail(BNF_ERR_ARG, "an .npz import needs a file");
-    if (!(o->test_fraction >= 0 && o->test_fraction < 1))
-        return bnf_fail(BNF_ERR_ARG, "a test fraction of %g: it must lie in [0,1)", o->test_fraction);
-    if (o->test && o->test_fraction > 0)
-        return bnf_fail(BNF_ERR_ARG, "a test file and a test fraction exclude each other");
+    BNF_TRY(check_options(o));
     s->images_name = o->images ? o->images : "images";
-    BNF_TRY(open_file(s, 0, o->train, labels));
-    if (o->test)
-        BNF_TRY(open_file(s, 1, o->test, labels));
-    if (o->test_fraction > 0) {
-        BNF_TRY(divide(s, o->test_fraction));
-    } else {
-        s->base.count[BNF_TRAIN] = s->file[0].n;
-        s->base.count[BNF_TEST] = s->file[1].n;
-    }
-    BNF_TRY(set_classes(s, o));
-    return bnf_source_describe(&s->base, "npz, from %s", o->train);
+    s->labels_name = o->labels ? o->labels : "labels";
+    BNF_TRY(bnf_file_list_make(comm, o->files, ".npz", &s->list, &s->base));
+    BNF_TRY(bnf_file_list_survey(comm, &s->list, o->test_fraction, &s->base, look));
+    if (!by_class)
+        BNF_TRY(take_labels(comm, s, o));
+    BNF_TRY(choose_elements(s, o));
+    return bnf_source_describe(&s->base, "npz, from %s", s->list.file[0].path);
 }
 
 bnf_status bnf_source_npz(const bnf_comm *comm, const bnf_import_npz_options *options, bnf_source **source)
 {
     struct npz_source *s = NULL;
-    bnf_status status = bnf_calloc(1, sizeof *s, ".npz source", &s);
+    bnf_status status = bnf_comm_agree(comm, bnf_calloc(1, sizeof *s, ".npz source", &s));
 
-    if (status == BNF_OK) {
-        s->base.read = npz_read;
-        s->base.locate = npz_locate;
-        s->base.destroy = npz_destroy;
-        status = open_all(s, options);
+    if (status != BNF_OK) {
+        bnf_free(s);
+        *source = NULL;
+        return status;
     }
-    return bnf_source_settle(comm, status, s ? &s->base : NULL, source);
+    s->held = -1;
+    s->base.locate = npz_locate;
+    s->base.destroy = npz_destroy;
+    return bnf_source_settle(comm, open_all(comm, s, options), &s->base, source);
 }
 
 bnf_status bnf_import_npz(const bnf_comm *comm, const bnf_import_npz_options *options, const bnf_import_output *output,

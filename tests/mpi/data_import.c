@@ -196,7 +196,8 @@ static void test_npz(void **state)
 {
     (void)state;
     char archive[300];
-    bnf_import_npz_options o = {.train = archive, .test_fraction = 0.2};
+    const char *const list[] = {archive};
+    bnf_import_npz_options o = {.files = {{1, list, NULL}}, .test_fraction = 0.2};
     bnf_import_summary together, single;
     bnf_import_output output = {.path = out, .chunk_bytes = 3 * 24}, same = {.path = alone, .chunk_bytes = 3 * 24};
 
