@@ -30,6 +30,7 @@ bnf_status bnf_cmd_eval(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_certify(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_attack(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_explain(const bnf_comm *world, int argc, char **argv);
+bnf_status bnf_cmd_score(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_report(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_export(const bnf_comm *world, int argc, char **argv);
 bnf_status bnf_cmd_checkpoint(const bnf_comm *world, int argc, char **argv);

@@ -18,6 +18,7 @@ static const struct bnf_cmd commands[] = {
     {"certify", "certified accuracy of a trained 1-Lipschitz network", bnf_cmd_certify},
     {"attack", "try to break certificates", bnf_cmd_attack},
     {"explain", "what a trained network looks at: attribution maps, counterfactuals, metrics", bnf_cmd_explain},
+    {"score", "anomaly scores of events, and how well they find signals", bnf_cmd_score},
     {"report", "write a run's HTML report", bnf_cmd_report},
     {"export", "write weights, batches or logits as .npz or safetensors, networks as ONNX", bnf_cmd_export},
     {"checkpoint", "list, verify or compare checkpoints", bnf_cmd_checkpoint},

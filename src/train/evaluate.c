@@ -44,12 +44,13 @@ typedef struct column {
     int64_t width;  /* floats of a sample */
     float *batch;   /* [rows, width] of all ranks */
     int64_t *bytes; /* [ranks] of these */
-    float *rows;    /* [samples, width]; goes to the caller */
+    float *rows;    /* [samples, width]; goes to the caller. NULL: each batch does */
 } column;
 
 typedef struct collector {
     const bnf_comm *comm;
-    column *columns; /* [n] */
+    const bnf_run_output *outputs; /* [n] as the caller asked */
+    column *columns;               /* [n] */
     int n;
     int64_t samples;
 } collector;
@@ -60,7 +61,11 @@ static bnf_status collect(void *self, const bnf_model *model, const bnf_batch *b
     for (int i = 0; i < c->n; i++) {
         const column *v = &c->columns[i];
         BNF_TRY(bnf_comm_allgatherv(c->comm, bnf_plan_output(model->plan, v->value), v->bytes, v->batch));
-        memcpy(v->rows + c->samples * v->width, v->batch, (size_t)(batch->valid * v->width) * sizeof(float));
+        const bnf_run_output *o = &c->outputs[i];
+        if (o->take)
+            BNF_TRY(o->take(o->self, c->samples, batch->valid, v->width, v->batch));
+        else
+            memcpy(v->rows + c->samples * v->width, v->batch, (size_t)(batch->valid * v->width) * sizeof(float));
     }
     c->samples += batch->valid; /* padding is behind the last sample */
     return BNF_OK;
@@ -77,9 +82,11 @@ static bnf_val find_value(const bnf_model_values *values, const char *name)
 }
 
 /* Room for `samples` and a batch behind them. */
-static bnf_status column_open(column *v, const bnf_run *run, const bnf_model *model, const char *name, int64_t samples)
+static bnf_status column_open(column *v, const bnf_run *run, const bnf_model *model, const bnf_run_output *output,
+                              int64_t samples)
 {
     const bnf_data_settings *d = &run->job->data;
+    const char *name = output->name;
     v->value = find_value(&model->values, name);
     if (!bnf_val_ok(v->value))
         return bnf_fail(BNF_ERR_ARG, "the network of recipe '%s' has no value '%s'", run->job->recipe->name, name);
@@ -88,7 +95,7 @@ static bnf_status column_open(column *v, const bnf_run *run, const bnf_model *mo
     size_t row = (size_t)v->width * sizeof(float);
     BNF_TRY(bnf_alloc((size_t)bnf_comm_size(run->comm) * sizeof(int64_t), name, &v->bytes));
     BNF_TRY(bnf_alloc((size_t)d->batch * row, name, &v->batch));
-    return bnf_alloc((size_t)(samples + d->batch) * row, name, &v->rows);
+    return output->take ? BNF_OK : bnf_alloc((size_t)(samples + d->batch) * row, name, &v->rows);
 }
 
 /* How much each rank has of a batch. Collective. */
@@ -106,8 +113,7 @@ static bnf_status share_bytes(const collector *c, const bnf_run *run, const bnf_
 }
 
 /* The network over a split, with what is collected on the way. */
-static bnf_status evaluate_split(bnf_run *run, bnf_split split, int64_t limit, const bnf_run_output *outputs,
-                                 collector *c, bnf_eval_result *result)
+static bnf_status evaluate_split(bnf_run *run, bnf_split split, int64_t limit, collector *c, bnf_eval_result *result)
 {
     bnf_dataset *dataset;
     bnf_model model = {0};
@@ -119,7 +125,7 @@ static bnf_status evaluate_split(bnf_run *run, bnf_split split, int64_t limit, c
     if (s == BNF_OK)
         s = bnf_model_plan(&model, run->job, run->comm, run->threads, NULL);
     for (int i = 0; i < c->n && s == BNF_OK; i++)
-        s = column_open(&c->columns[i], run, &model, outputs[i].name, info->count);
+        s = column_open(&c->columns[i], run, &model, &c->outputs[i], info->count);
     s = bnf_comm_agree(run->comm, s);
     if (s == BNF_OK)
         s = bnf_comm_agree(run->comm,
@@ -136,11 +142,11 @@ static bnf_status evaluate_split(bnf_run *run, bnf_split split, int64_t limit, c
 bnf_status bnf_run_outputs(bnf_run *run, bnf_split split, int64_t limit, bnf_run_output *outputs, int n,
                            bnf_eval_result *result)
 {
-    collector c = {.comm = run->comm, .n = n};
+    collector c = {.comm = run->comm, .outputs = outputs, .n = n};
     for (int i = 0; i < n; i++)
         outputs[i].rows = NULL;
     BNF_TRY(bnf_calloc((size_t)n + 1, sizeof *c.columns, "values of a network", &c.columns));
-    bnf_status s = evaluate_split(run, split, limit, outputs, &c, result);
+    bnf_status s = evaluate_split(run, split, limit, &c, result);
     for (int i = 0; i < n; i++) {
         outputs[i].columns = c.columns[i].width;
         outputs[i].rows = c.columns[i].rows;

@@ -2,6 +2,7 @@
 #ifndef BNF_TRAIN_RECIPE_H
 #define BNF_TRAIN_RECIPE_H
 
+#include <banff/data.h>
 #include <banff/nn.h>
 
 #include "base/config.h"
@@ -40,6 +41,14 @@ typedef struct bnf_explain_request {
     FILE *progress; /* on rank 0: where a progress line goes; NULL: nowhere */
 } bnf_explain_request;
 
+/* What `banff score` was asked for. */
+typedef struct bnf_score_request {
+    bnf_split split;
+    const char *out;            /* file of the scores; NULL: scores.h5 in the run folder */
+    const char *const *options; /* [n_options] "key=value" */
+    int n_options;
+} bnf_score_request;
+
 typedef struct bnf_recipe {
     const char *name, *summary;
     size_t settings_size; /* bytes of the recipe's settings struct, zeroed before loading */
@@ -56,6 +65,8 @@ typedef struct bnf_recipe {
     bnf_status (*attack)(struct bnf_run *run, const char *const *options, int n_options, bnf_buf *text);
     /* `banff explain`: the same for pictures and metrics of why the network decides as it does. */
     bnf_status (*explain)(struct bnf_run *run, const bnf_explain_request *request, bnf_buf *text);
+    /* `banff score`: the same for scores of every event of a part, and how well they tell classes apart. */
+    bnf_status (*score)(struct bnf_run *run, const bnf_score_request *request, bnf_buf *text);
     /* Adds the recipe's sections to the run report; collective, html is NULL on all ranks but 0. NULL: nothing to add.
      * */
     bnf_status (*report)(struct bnf_run *run, bnf_html *html);

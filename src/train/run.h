@@ -92,6 +92,10 @@ typedef struct bnf_run_output {
     const char *name; /* "logits", or one of bnf_model_values.outputs */
     int64_t columns;  /* values of a sample */
     float *rows;      /* [samples, columns], owned */
+    /* Not NULL: the values are not kept (rows stays NULL) but handed over batch by batch, on every rank alike:
+     * values[count, columns] of the samples first, first + 1, ... Collective. */
+    bnf_status (*take)(void *self, int64_t first, int64_t count, int64_t columns, const float *values);
+    void *self;
 } bnf_run_output;
 
 /* Evaluates a split and gathers n (maybe 0) of the network's values on every rank, in the order of the file. Collective.

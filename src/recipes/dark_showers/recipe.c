@@ -2,6 +2,8 @@
  * reconstructs them, spec 04. */
 #include "recipes/dark_showers/dark_showers.h"
 #include "recipes/dark_showers/net.h"
+
+#include "recipes/dark_showers/score.h"
 #include "recipes/dark_showers/vae.h"
 
 #include "graph/graph_error.h"
@@ -187,4 +189,5 @@ const bnf_recipe bnf_recipe_dark_showers = {
     .sections = sections,
     .check = check,
     .build = build,
+    .score = bnf_dark_score_command,
 };
