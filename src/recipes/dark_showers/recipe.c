@@ -2,7 +2,6 @@
  * reconstructs them, spec 04. */
 #include "recipes/dark_showers/dark_showers.h"
 #include "recipes/dark_showers/net.h"
-
 #include "recipes/dark_showers/score.h"
 #include "recipes/dark_showers/vae.h"
 
