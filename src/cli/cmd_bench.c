@@ -3,6 +3,7 @@
 #include "cli/bench_comm.h"
 #include "cli/bench_ops.h"
 #include "cli/bench_scale.h"
+#include "cli/bench_sites.h"
 #include "cli/cmd.h"
 #include "cli/recipes.h"
 
@@ -200,6 +201,8 @@ bnf_status bnf_cmd_bench(const bnf_comm *world, int argc, char **argv)
         return bnf_bench_comm(world, argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "scale") == 0)
         return bnf_bench_scale(world, argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "sites") == 0)
+        return bnf_bench_sites(world, argc - 1, argv + 1);
     bnf_arg_list set = {0}, files = {0};
     bool help = false, profile = false;
     int64_t steps = 20;
@@ -210,7 +213,7 @@ bnf_status bnf_cmd_bench(const bnf_comm *world, int argc, char **argv)
         {"help", NULL, "print this", BNF_ARG_FLAG, &help}};
     BNF_TRY(bnf_args_parse(args, 4, argc, argv, &files));
     if (help && bnf_comm_rank(world) == 0)
-        bnf_args_help(stdout, "bench CONFIG [options] | bench comm [options]", about, args, 4);
+        bnf_args_help(stdout, "bench CONFIG [options] | bench comm|sites [options]", about, args, 4);
     if (help)
         return BNF_OK;
     if (files.count != 1 || steps < 1)

@@ -55,6 +55,9 @@ static void print_plan(const bnf_job *job, const bnf_model *model, const bnf_par
     for (int g = 0; g < bnf_plan_grad_groups(model->plan); g++)
         printf(" %.2f", mib(4 * (size_t)bnf_plan_grad_layout(model->plan, g)->n));
     printf(" MiB\n");
+    char sparse[128];
+    if (bnf_model_sparse_text(model, sparse, sizeof sparse)[0])
+        printf("%s\n", sparse);
     printf("flops of convolutions and dense layers per step %.3g (%.3g per sample)\n", flops, flops / (double)rows);
     printf("activations: %.2f MiB per thread within segments, %.2f MiB per leaf across segments (%.2f MiB per leaf "
            "without reuse)\n",

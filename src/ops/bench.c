@@ -37,6 +37,17 @@ static void fill(const bnf_desc *d, void *p)
     }
 }
 
+/* Leaves the share of an f32 array that is not zero, here and there. */
+static void thin_out(const bnf_desc *d, double share, float *p)
+{
+    uint64_t r = 2862933555777941757u;
+    for (int64_t i = 0, n = bnf_desc_count(d); i < n && share > 0; i++) {
+        r = r * 6364136223846793005u + 1442695040888963407u;
+        if ((double)(r >> 40) / 16777216.0 >= share)
+            p[i] = 0;
+    }
+}
+
 static bnf_status choose_kernel(const bnf_op_bench *b, bench_run *r)
 {
     for (const bnf_kernel *k = b->op->kernels; k->name; k++) {
@@ -105,12 +116,15 @@ bnf_status bnf_op_bench_run(bnf_op_bench *b)
     BNF_ASSERT(b->n_in >= b->op->n_in_min && b->n_in <= b->op->n_in_max);
     bench_run r = {.inst = {.op = b->op, .attr = b->attr, .n_in = b->n_in, .n_out = b->op->n_out, .threads = 1}};
     memcpy(r.inst.in, b->in, sizeof r.inst.in);
+    r.inst.occupancy[0] = b->occupancy > 0 && b->kernel ? 1e-9 : b->occupancy;
     r.inst.in_is_param[1] = b->packed;
     r.inst.out_may_pack[0] = b->packed;
     bnf_status s;
     BNF_TRY_GOTO(s, b->op->infer(&r.inst), done);
     BNF_TRY_GOTO(s, choose_kernel(b, &r), done);
     BNF_TRY_GOTO(s, allocate(&r), done);
+    if (b->in[0].dtype == BNF_F32)
+        thin_out(&b->in[0], b->occupancy, r.in[0]);
     measure(b, &r);
 done:
     if (r.plan.kernel && r.plan.kernel->destroy)

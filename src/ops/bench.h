@@ -12,7 +12,8 @@ typedef struct bnf_op_bench {
     bnf_desc in[BNF_OP_MAX_IN];
     const char *kernel; /* name; NULL = the first that accepts */
     bool packed;        /* input 1 is a parameter and output 0 may stay packed, as in a training step */
-    double seconds;     /* least time to spend measuring */
+    double occupancy; /* share of input 0 that is not zero; a kernel asked by name is told less; 0: all, none is told */
+    double seconds;   /* least time to spend measuring */
     /* What was measured. */
     const char *used; /* name of the kernel */
     double best;      /* seconds of one run: least mean over several groups of runs */

@@ -13,7 +13,8 @@
 static const char *const progress_names[] = {"auto", "bar", "plain", "off", NULL};
 static const char *const nonfinite_names[] = {"stop", "skip", NULL};
 
-static const char *const wire_names[] = {"f32", "bf16", NULL}; /* bnf_gradient_wire, bnf_precision */
+static const char *const wire_names[] = {"f32", "bf16", NULL};         /* bnf_gradient_wire, bnf_precision */
+static const char *const sparse_names[] = {"auto", "on", "off", NULL}; /* bnf_sparse_input */
 static const char *const policy_names[] = {"blocking", "poll", "thread", "auto", NULL};
 static const char *const algorithm_names[] = {"auto", "direct", "halving", NULL};
 
@@ -86,6 +87,10 @@ static const bnf_cfg_key train_keys[] = {
      "bf16: gradients are rounded to bfloat16 before every addition over leaves and travel in half the bytes; changes "
      "results, the same for any number of ranks",
      .choices = wire_names},
+    {"sparse_input", BNF_CFG_ENUM, offsetof(bnf_train_settings, sparse_input), "auto",
+     "convolutions that read the images of a sparse set compute their active cells alone: auto (where few of the set's "
+     "cells are active), on (whatever the set) or off; changes results by rounding, the same for any number of ranks",
+     .choices = sparse_names},
     {"weights", BNF_CFG_STRING, offsetof(bnf_train_settings, weights), "",
      "start from the raw weights of this .npz or safetensors file (docs/weights.md); empty: drawn from the seed"},
     {"shared_above", BNF_CFG_INT, offsetof(bnf_train_settings, shared_above), "67108864",
@@ -162,6 +167,9 @@ static bnf_status check(const bnf_job *job)
     BNF_TRY(bnf_limit_check(job->run.time_limit));
     bnf_optim_settings optim;
     BNF_TRY(bnf_optim_config_settings(&job->optim, &optim));
+    if (job->train.sparse_input == BNF_SPARSE_ON && job->train.precision == BNF_PRECISION_BF16)
+        return bnf_fail(BNF_ERR_CONFIG, "train.sparse_input: on computes in f32: it does not go with train.precision: "
+                                        "bf16");
     return job->recipe->check ? job->recipe->check(job->settings) : BNF_OK;
 }
 

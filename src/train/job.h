@@ -36,6 +36,9 @@ typedef enum bnf_gradient_wire { BNF_WIRE_F32 = 0, BNF_WIRE_BF16 } bnf_gradient_
 /* What values inside the network are in training. */
 typedef enum bnf_precision { BNF_PRECISION_F32 = 0, BNF_PRECISION_BF16 } bnf_precision;
 
+/* Whether the first convolution of sparse sets computes active sites alone. */
+typedef enum bnf_sparse_input { BNF_SPARSE_AUTO = 0, BNF_SPARSE_ON, BNF_SPARSE_OFF } bnf_sparse_input;
+
 typedef struct bnf_train_settings {
     int64_t epochs;
     int64_t steps;           /* stop after this many; 0: after all epochs */
@@ -43,6 +46,7 @@ typedef struct bnf_train_settings {
     int64_t nonfinite_limit; /* updates left out in a row; 0: any number */
     int precision;           /* bnf_precision */
     int gradient_wire;       /* bnf_gradient_wire */
+    int sparse_input;        /* bnf_sparse_input */
     char *weights;           /* file of start weights; "": drawn from the seed */
     int64_t shared_above;    /* elements above which all ranks own a parameter together; 0: never */
 } bnf_train_settings;

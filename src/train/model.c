@@ -11,6 +11,7 @@
 
 #include <math.h>
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,6 +35,23 @@ static bnf_val class_scores(bnf_builder *b, bnf_val logits)
     return bnf_concat(b, (bnf_val[]){bnf_affine(b, logits, -1, 0), logits}, 2);
 }
 
+/* The share of the cells that are not zero when the network sees them; 1: unknown, or zeros do not stay zero. */
+static double active_cells(const bnf_job *job, const bnf_dataset_info *data)
+{
+    bool kept = job->data.normalise == BNF_NORMALISE_UNIT ||
+                (job->data.normalise == BNF_NORMALISE_AFFINE && job->data.shift == 0);
+    double cells = (double)(data->count * data->h * data->w * data->c);
+    return data->sparse && kept && data->entries > 0 ? (double)data->entries / cells : 1;
+}
+
+/* What plans are told of the images: a function of configuration and data set, so that all ranks choose alike. */
+static double told_occupancy(const bnf_job *job, const bnf_model *model)
+{
+    if (job->train.sparse_input == BNF_SPARSE_ON)
+        return 1e-9; /* as good as none */
+    return job->train.sparse_input == BNF_SPARSE_AUTO && model->active < 1 ? model->active : 0;
+}
+
 bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dataset_info *data, int64_t batch,
                            int64_t leaves, bool training, bnf_model *model)
 {
@@ -52,6 +70,8 @@ bnf_status bnf_model_build(const bnf_job *job, bnf_params *params, const bnf_dat
     BNF_TRY(bnf_graph_create(params, leaves, training, &model->graph));
     bnf_builder *b = bnf_graph_builder(model->graph);
     model->x = bnf_graph_input(model->graph, "images", &xd);
+    model->active = active_cells(job, data);
+    bnf_graph_set_occupancy(model->graph, model->x, told_occupancy(job, model));
     model->labels = bnf_graph_input(model->graph, "labels", &yd);
     model->weight = bnf_graph_input(model->graph, "weight", &wd);
     model->count = bnf_graph_knob(model->graph, "count", &one);
@@ -108,6 +128,25 @@ static bnf_status check_cpu(const bnf_model *model)
                                     "f32");
 }
 
+/* Whether some convolution computes active sites alone. */
+static bool uses_sites(const bnf_plan *plan)
+{
+    bnf_plan_node_stat stat;
+    for (int i = 0; bnf_plan_node(plan, i, &stat); i++)
+        if (strcmp(stat.op, "conv2d") == 0 && strcmp(stat.kernel, "sites") == 0)
+            return true;
+    return false;
+}
+
+const char *bnf_model_sparse_text(const bnf_model *model, char *text, size_t size)
+{
+    text[0] = '\0';
+    if (model->active < 1)
+        snprintf(text, size, "%.3g %% of the images' cells are active; the first convolution computes %s",
+                 100 * model->active, model->sites ? "those alone" : "all");
+    return text;
+}
+
 bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *comm, int threads, const int *owner)
 {
     bnf_val keep[6 + BNF_MODEL_MAX_METRICS + BNF_MODEL_MAX_OUTPUTS];
@@ -142,7 +181,12 @@ bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *
                            .recompute_blocks = (int)job->run.recompute_blocks,
                            .bf16_sums = job->train.gradient_wire == BNF_WIRE_BF16,
                            .seed = (uint64_t)job->seed};
-    return bnf_plan_create(&cfg, model->graph, keep, n, &model->plan);
+    BNF_TRY(bnf_plan_create(&cfg, model->graph, keep, n, &model->plan));
+    model->sites = uses_sites(model->plan);
+    if (job->train.sparse_input == BNF_SPARSE_ON && !model->sites && !job->run.reference)
+        return bnf_fail(BNF_ERR_CONFIG, "train.sparse_input: on, but no convolution of one group reads the images: use "
+                                        "auto");
+    return BNF_OK;
 }
 
 bnf_status bnf_model_run(bnf_model *model, const bnf_batch *batch, int64_t step)

@@ -15,6 +15,8 @@ typedef struct bnf_model {
     bool profile;            /* set before bnf_model_plan: count time per operation */
     struct bnf_spans *spans; /* set before bnf_model_plan: bnf_plan_config.spans */
     int cuts;                /* set before bnf_model_plan: bnf_plan_config.cuts */
+    double active;           /* share of the images' cells that are not zero, as the set says; 1: unknown */
+    bool sites;              /* set by bnf_model_plan: a convolution computes those alone (train.sparse_input) */
     bnf_val accuracy;   /* batch-level [1]: share of samples whose first largest logit is the label's; BNF_NONE without
                        * logits */
     bnf_val input_grad; /* leaf-level, like x: gradient asked for by bnf_model_want_input_gradient, else BNF_NONE */
@@ -30,8 +32,10 @@ bnf_status bnf_model_want_input_gradient(bnf_model *model, bnf_val scalar);
 /* The same with respect to `inner`, a leaf-level value between x and the logits; inner itself is kept, too. */
 bnf_status bnf_model_want_inner_gradient(bnf_model *model, bnf_val inner, bnf_val scalar);
 /* Compiles; the model then computes. comm borrowed. Errors: BNF_ERR_CONFIG if train.precision is bf16 on a CPU without
- * it. */
+ * it, or if train.sparse_input is on and no convolution can follow. */
 bnf_status bnf_model_plan(bnf_model *model, const bnf_job *job, const bnf_comm *comm, int threads, const int *owner);
+/* What bnf_model_plan chose for sparse images, as a line for logs: "" for other images. */
+const char *bnf_model_sparse_text(const bnf_model *model, char *text, size_t size);
 /* Runs one batch of the loader. Collective. */
 bnf_status bnf_model_run(bnf_model *model, const bnf_batch *batch, int64_t step);
 /* A batch-level scalar of the last run; NaN for BNF_NONE. */

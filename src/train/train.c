@@ -218,6 +218,9 @@ static bnf_status prepare(trainer *t, const bnf_train_options *options)
     BNF_TRY(bnf_saver_create(&state, t->checkpoints, t->fence, &t->saver));
     bnf_memory_count(&t->memory, BNF_MEMORY_CHECKPOINTS);
     t->result->planned_bytes = bnf_memory_planned(&t->memory);
+    char sparse[128];
+    if (bnf_model_sparse_text(&t->model, sparse, sizeof sparse)[0])
+        bnf_log_info("%s", sparse);
     bnf_log_info("memory of this rank: %.0f MiB planned", (double)t->result->planned_bytes / 1048576);
     BNF_TRY(bnf_comm_agree(t->comm, bnf_profiler_begin(t->profiler, t->model.plan, t->loader, t->saver)));
     return t->watchdog ? bnf_watchdog_share(t->watchdog, t->job->run.folder) : BNF_OK;

@@ -86,7 +86,7 @@
     }
 
 #define FORWARD(...) FORWARD_OF(0, __VA_ARGS__)
-#define FORWARD_SITES(...) FORWARD_OF(0.06, __VA_ARGS__)
+#define FORWARD_SITES(...) FORWARD_OF(0.2, __VA_ARGS__)
 #define FORWARD_OF(share, name, d, n, h, w, i, o, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)              \
     {.label = name,                                                                                          \
      .n_in = 2 + (b),                                                                                        \
@@ -103,7 +103,7 @@
      .terms = (o) / (g) * (kh) * (kw)},
 
 #define WEIGHTS(...) WEIGHTS_OF(0, __VA_ARGS__)
-#define WEIGHTS_SITES(...) WEIGHTS_OF(0.06, __VA_ARGS__)
+#define WEIGHTS_SITES(...) WEIGHTS_OF(0.2, __VA_ARGS__)
 #define WEIGHTS_OF(share, name, d, n, h, w, i, o, kh, kw, sy, sx, pt, pl, pb, pr, dy, dx, g, b)  \
     {.label = name,                                                                              \
      .n_in = 2,                                                                                  \

@@ -39,7 +39,7 @@ bnf_status bnf_case_inst(const bnf_op *op, const bnf_op_case *c, bnf_dtype real,
         (bnf_op_inst){.op = op, .attr = c->attr, .n_in = c->n_in, .n_out = op->n_out, .layer = 11, .threads = THREADS};
     for (int i = 0; i < c->n_in; i++) {
         inst->in[i] = bnf_desc_make(input_dtype(op, c, i, real), c->in[i].ndim, c->in[i].dim);
-        inst->occupancy[i] = c->in[i].occupancy;
+        inst->occupancy[i] = c->in[i].occupancy > 0 ? 0.001 : 0;
     }
     return op->infer(inst);
 }
