@@ -1,4 +1,4 @@
-/* cli/bench_sites.c - banff bench sites: the first convolution of sparse images, over all cells and over active ones. */
+/* cli/bench_sites.c - banff bench sites: the first convolution of sparse images, by all cells and active ones. */
 #include "cli/bench_sites.h"
 
 #include "cli/args.h"

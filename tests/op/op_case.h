@@ -30,11 +30,10 @@ typedef struct bnf_op_input {
     int ndim;
     int64_t dim[BNF_MAX_DIMS];
     bnf_op_values values;
-    int64_t classes; /* LABELS only */
-    bool diff;       /* the gradient with respect to this input is checked */
-    double
-        occupancy; /* the share of elements that are not zero, of which kernels are told that it is tiny; 0: all, unknown */
-    bool param; /* run also with in_is_param set (kernels may then want it packed) */
+    int64_t classes;  /* LABELS only */
+    bool diff;        /* the gradient with respect to this input is checked */
+    double occupancy; /* share of elements that are not zero; kernels are told that it is tiny. 0: all, unknown */
+    bool param;       /* run also with in_is_param set (kernels may then want it packed) */
 } bnf_op_input;
 
 typedef struct bnf_op_case {
