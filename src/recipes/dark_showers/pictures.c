@@ -17,8 +17,8 @@ typedef struct viewer {
     void *stored;              /* one image as the file has it */
     float *x;                  /* [batch, size] */
     float *made;               /* [batch, size] of all ranks */
-    float *weight;             /* [batch] */
-    int32_t *labels;           /* [batch] zeros */
+    float *own, *weight;       /* this rank's [rows, size] of x; [rows] */
+    int32_t *labels;           /* [rows] zeros */
     int64_t *bytes;            /* [ranks] of `made` */
 } viewer;
 
@@ -27,6 +27,7 @@ static void viewer_close(viewer *v)
     bnf_free(v->bytes);
     bnf_free(v->labels);
     bnf_free(v->weight);
+    bnf_free(v->own);
     bnf_free(v->made);
     bnf_free(v->x);
     bnf_free(v->stored);
@@ -51,7 +52,7 @@ static bnf_status viewer_open(viewer *v)
     const bnf_data_settings *d = &run->job->data;
     const bnf_dataset_info *info = bnf_dataset_get_info(v->dataset);
     bnf_loader_config config = bnf_data_loader_config(d, (uint64_t)run->job->seed);
-    size_t batch = (size_t)d->batch, images = batch * (size_t)v->size * sizeof(float);
+    size_t row = (size_t)v->size * sizeof(float);
     int lo, hi;
     BNF_TRY(bnf_transform_create(info, &config.normalise, &v->transform));
     BNF_TRY(bnf_model_build(run->job, run->params, info, d->batch, d->leaves, false, &v->model));
@@ -61,10 +62,11 @@ static bnf_status viewer_open(viewer *v)
     v->first = lo * (d->batch / d->leaves);
     v->rows = (hi - lo) * (d->batch / d->leaves);
     BNF_TRY(bnf_alloc((size_t)info->sample_bytes, "image", &v->stored));
-    BNF_TRY(bnf_alloc(images, "images", &v->x));
-    BNF_TRY(bnf_alloc(images, "reconstructions", &v->made));
-    BNF_TRY(bnf_alloc(batch * sizeof(float), "images", &v->weight));
-    BNF_TRY(bnf_calloc(batch, sizeof(int32_t), "images", &v->labels));
+    BNF_TRY(bnf_alloc((size_t)d->batch * row, "images", &v->x));
+    BNF_TRY(bnf_alloc((size_t)d->batch * row, "reconstructions", &v->made));
+    BNF_TRY(bnf_alloc((size_t)v->rows * row, "images", &v->own));
+    BNF_TRY(bnf_alloc((size_t)v->rows * sizeof(float), "images", &v->weight));
+    BNF_TRY(bnf_calloc((size_t)v->rows, sizeof(int32_t), "images", &v->labels));
     return bnf_alloc((size_t)bnf_comm_size(run->comm) * sizeof(int64_t), "images", &v->bytes);
 }
 
@@ -74,12 +76,13 @@ static bnf_status fill(viewer *v, int64_t n, const int64_t *index)
     const bnf_image_move still = {0};
     int64_t batch = v->run->job->data.batch;
     memset(v->x, 0, (size_t)(batch * v->size) * sizeof(float));
-    for (int64_t i = 0; i < batch; i++)
-        v->weight[i] = i < n;
     for (int64_t i = 0; i < n; i++) {
         BNF_TRY(bnf_dataset_read_rows(v->dataset, index[i], 1, v->stored));
         bnf_transform_apply(v->transform, v->stored, &still, v->x + i * v->size);
     }
+    memcpy(v->own, v->x + v->first * v->size, (size_t)(v->rows * v->size) * sizeof(float));
+    for (int64_t i = 0; i < v->rows; i++)
+        v->weight[i] = v->first + i < n;
     return BNF_OK;
 }
 
@@ -90,9 +93,9 @@ static bnf_status run_batch(viewer *v, int64_t n, const int64_t *index)
                              .first_position = v->first,
                              .first_sample = v->first,
                              .valid = n,
-                             .x = v->x + v->first * v->size,
+                             .x = v->own,
                              .labels = v->labels,
-                             .weight = v->weight + v->first};
+                             .weight = v->weight};
     BNF_TRY(bnf_model_run(&v->model, &batch, 0));
     return bnf_comm_allgatherv(v->run->comm, bnf_plan_output(v->model.plan, v->value), v->bytes, v->made);
 }
