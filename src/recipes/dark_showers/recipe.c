@@ -2,6 +2,7 @@
  * reconstructs them, spec 04. */
 #include "recipes/dark_showers/dark_showers.h"
 #include "recipes/dark_showers/net.h"
+#include "recipes/dark_showers/report.h"
 #include "recipes/dark_showers/score.h"
 #include "recipes/dark_showers/vae.h"
 
@@ -189,4 +190,5 @@ const bnf_recipe bnf_recipe_dark_showers = {
     .check = check,
     .build = build,
     .score = bnf_dark_score_command,
+    .report = bnf_dark_report,
 };

@@ -1,7 +1,7 @@
 /* recipes/dark_showers/score_write.c - scores as a file, figures as JSON and as a table.
  *
- *   /                        attributes weights, step, data (its source), checksum (of the set), part, classes (names),
- *                            images_per_event
+ *   /                        attributes weights, step, data (its source), checksum (of the set), part, classes and
+ *                            scores (names), images_per_event, tpr, bin
  *   /label                   [events]  i32
  *   /scores/NAME             [events]  f64  events.h says what they are
  *   /pictures/event          [P]       i64  events of highest and lowest loss of each class
@@ -37,6 +37,12 @@ static bnf_status put_facts(const bnf_dark_scoring *c, bnf_h5_file *file)
     BNF_TRY(bnf_h5_attr_set_str(file, "/", "checksum", info->checksum));
     BNF_TRY(bnf_h5_attr_set_str(file, "/", "part", info->name));
     BNF_TRY(bnf_h5_attr_set_int(file, "/", "images_per_event", c->images));
+    BNF_TRY(bnf_h5_attr_set_real(file, "/", "tpr", c->tpr));
+    BNF_TRY(bnf_h5_attr_set_real(file, "/", "bin", c->width));
+    const char *names[BNF_DARK_MAX_SCORES];
+    for (int i = 0; i < c->events.n; i++)
+        names[i] = c->events.score[i].name;
+    BNF_TRY(bnf_h5_attr_set_strs(file, "/", "scores", c->events.n, names));
     return bnf_h5_attr_set_strs(file, "/", "classes", info->classes, info->class_names);
 }
 
