@@ -156,6 +156,121 @@ static void test_fraction(void **state)
     }
 }
 
+/* ---- several files ---- */
+
+/* `n` u8 images from image `first` on, and f32 labels. */
+static const char *write_piece(const char *name, int64_t first, int64_t n)
+{
+    static float labels[N];
+    bnf_desc shape = bnf_desc_4d(BNF_U8, n, H, W, C);
+    for (int64_t i = 0; i < n; i++)
+        labels[i] = (float)((first + i) % 6);
+    write_npz(in(folder, name), "images", &shape, bytes + first * H * W * C, "labels", BNF_F32, n, labels);
+    return name;
+}
+
+/* The same content as of one file: named one by one, as a folder, as a pattern; labels may be floats. */
+static void test_several(void **state)
+{
+    (void)state;
+    bnf_import_summary one, s;
+    char list[3][300], all[300], pattern[300];
+    const char *const single[] = {train}, *const each[] = {list[0], list[1], list[2]};
+    const char *const whole[] = {all}, *const some[] = {list[0], pattern};
+    bnf_import_files ways[] = {{3, each, NULL}, {1, whole, NULL}, {2, some, NULL}};
+    bnf_import_npz_options o = {.files = {{1, single, NULL}}, .test_fraction = 0.3};
+
+    write_u8(train, N);
+    assert_ok(bnf_import_npz(NULL, &o, &(bnf_import_output){.path = out}, &one));
+    snprintf(all, sizeof all, "%s/all", folder);
+    snprintf(pattern, sizeof pattern, "%s/all/[bc]*.npz", folder);
+    assert_ok(bnf_fs_make_folders(all));
+    snprintf(list[0], sizeof list[0], "%s/%s", folder, write_piece("all/a.npz", 0, 20));
+    snprintf(list[1], sizeof list[1], "%s/%s", folder, write_piece("all/b.npz", 20, 1));
+    snprintf(list[2], sizeof list[2], "%s/%s", folder, write_piece("all/c.npz", 21, N - 21));
+    write_file(in(folder, "all/note.txt"), "x", 1);
+    for (int k = 0; k < 3; k++) {
+        o.files[BNF_TRAIN] = ways[k];
+        assert_ok(
+            bnf_import_npz(NULL, &o, &(bnf_import_output){.path = out, .sparse = k == 1, .chunk_bytes = 999}, &s));
+        assert_string_equal(s.checksum, one.checksum);
+        assert_int_equal(s.count[BNF_TEST], one.count[BNF_TEST]);
+    }
+}
+
+/* Classes of files, in the order in which they are first named; a class may be in the test part alone. */
+static void test_classes(void **state)
+{
+    (void)state;
+    char a[300], b[300], c[300];
+    const char *const train_paths[] = {b, a}, *const test_paths[] = {c, a, b};
+    const char *const train_names[] = {"qcd", "qcd"}, *const test_names[] = {"suep", "svj", "qcd"};
+    const char *const expected[] = {"qcd", "suep", "svj"};
+    static uint8_t x[N * H * W * C];
+    bnf_import_npz_options o = {.files = {{2, train_paths, train_names}, {3, test_paths, test_names}}};
+    bnf_import_summary s;
+    bnf_dataset *ds;
+
+    snprintf(a, sizeof a, "%s/%s", folder, write_piece("a.npz", 0, 4));
+    snprintf(b, sizeof b, "%s/%s", folder, write_piece("b.npz", 4, 3));
+    snprintf(c, sizeof c, "%s/%s", folder, write_piece("c.npz", 7, 2));
+    assert_ok(bnf_import_npz(NULL, &o, &(bnf_import_output){.path = out}, &s));
+    assert_true(s.count[BNF_TRAIN] == 7 && s.count[BNF_TEST] == 9 && s.classes == 3);
+    for (int split = 0; split < 2; split++) {
+        static const int labels[2][9] = {{0, 0, 0, 0, 0, 0, 0}, {1, 1, 2, 2, 2, 2, 0, 0, 0}};
+        static const int from[2][9] = {{4, 5, 6, 0, 1, 2, 3}, {7, 8, 0, 1, 2, 3, 4, 5, 6}};
+        assert_ok(bnf_dataset_open(out, (bnf_split)split, &ds));
+        assert_ok(bnf_dataset_read_rows(ds, 0, s.count[split], x));
+        for (int i = 0; i < s.count[split]; i++) {
+            assert_int_equal(bnf_dataset_labels(ds)[i], labels[split][i]);
+            assert_memory_equal(x + i * H * W * C, bytes + from[split][i] * H * W * C, H * W * C);
+        }
+        for (int k = 0; k < 3; k++)
+            assert_string_equal(bnf_dataset_get_info(ds)->class_names[k], expected[k]);
+        bnf_dataset_close(ds);
+    }
+}
+
+/* One channel, and masks of it, from every type; half-precision numbers of all kinds. */
+static void test_elements(void **state)
+{
+    (void)state;
+    enum { SIZE = N * H * W * C };
+    static const uint16_t half[] = {0x3c00, 0x0001, 0x83ff, 0x7bff, 0xc500, 0x8000};
+    static const float value[] = {1, 0x1p-24f, -0x1.ff8p-15f, 65504, -5, -0.0f};
+    static float x[SIZE];
+    bnf_desc cube = bnf_desc_4d(BNF_F32, N, H, W, C);
+    bnf_import_npz_options o = {.files = {TRAIN_FILE}, .one_channel = true, .channel = 2};
+    bnf_import_summary s;
+    bnf_dataset *ds;
+
+    write_npz(train, "images", &cube, reals, "labels", BNF_F64, N, (double[N]){0, 1, 2});
+    for (int mask = 0; mask < 2; mask++) {
+        o.mask = mask;
+        o.threshold = 40;
+        assert_ok(bnf_import_npz(NULL, &o, &(bnf_import_output){.path = out, .sparse = mask}, &s));
+        assert_true(s.c == 1 && s.classes == 3);
+        assert_ok(bnf_dataset_open(out, BNF_TRAIN, &ds));
+        assert_ok(bnf_dataset_read_rows(ds, 0, N, x));
+        for (int i = 0; i < N * H * W; i++)
+            if (mask)
+                assert_int_equal(((uint8_t *)x)[i], reals[i * C + 2] > 40 ? 255 : 0);
+            else
+                assert_true(x[i] == reals[i * C + 2]);
+        bnf_dataset_close(ds);
+    }
+    cube = bnf_desc_4d(BNF_U8, 1, 2, 6, 1);
+    write_npz(train, "images", &cube, half, "labels", BNF_U8, 1, "");
+    npz_replace(train, "|u1", "<f2");
+    npz_replace(train, "(1, 2, 6, 1)", "(1, 1, 6, 1)");
+    o = (bnf_import_npz_options){.files = {TRAIN_FILE}};
+    assert_ok(bnf_import_npz(NULL, &o, &(bnf_import_output){.path = out}, &s));
+    assert_ok(bnf_dataset_open(out, BNF_TRAIN, &ds));
+    assert_ok(bnf_dataset_read_rows(ds, 0, 1, x));
+    assert_memory_equal(x, value, sizeof value);
+    bnf_dataset_close(ds);
+}
+
 static void refused(const bnf_import_npz_options *o, bnf_status code, const char *file, const char *word)
 {
     bnf_import_summary s;
@@ -212,6 +327,50 @@ static void test_errors(void **state)
     refused(&o, BNF_ERR_ARG, "fraction", "[0,1)");
 }
 
+/* What is wrong with lists of files, classes, channels and masks. */
+static void test_list_errors(void **state)
+{
+    (void)state;
+    static char pattern[300];
+    static const char *const names[] = {"a", "b"}, *const twice[] = {train, train}, *const none[] = {pattern};
+    bnf_import_npz_options o = {.files = {{2, twice, NULL}}};
+    static const uint16_t half[] = {0x3c00, 0x7c00};
+    bnf_desc cube = bnf_desc_4d(BNF_U8, 1, 1, 4, 1);
+
+    write_u8(train, N);
+    refused(&o, BNF_ERR_ARG, train, "named twice for the train part");
+    o.files[BNF_TRAIN] = (bnf_import_files){1, none, NULL};
+    snprintf(pattern, sizeof pattern, "%s/*.npy", folder);
+    refused(&o, BNF_ERR_IO, pattern, "no file is called");
+    snprintf(pattern, sizeof pattern, "%s/empty", folder);
+    assert_ok(bnf_fs_make_folders(pattern));
+    refused(&o, BNF_ERR_IO, pattern, "holds no .npz file");
+    o.files[BNF_TRAIN] = (bnf_import_files){1, train_files, names};
+    o.files[BNF_TEST] = (bnf_import_files){1, train_files, NULL};
+    refused(&o, BNF_ERR_ARG, "labels", "cannot be mixed");
+    o.files[BNF_TEST].count = 0;
+    o.classes = 3;
+    refused(&o, BNF_ERR_ARG, "hold no labels", "");
+    o = (bnf_import_npz_options){.files = {TRAIN_FILE}, .one_channel = true, .channel = 3};
+    refused(&o, BNF_ERR_ARG, "channel 3", "channels 0 to 2");
+    o.files[BNF_TRAIN].count = 0;
+    refused(&o, BNF_ERR_ARG, "needs a file", "");
+    o = (bnf_import_npz_options){.files = {TRAIN_FILE}, .mask = true, .threshold = NAN};
+    refused(&o, BNF_ERR_ARG, "threshold", "");
+    npz_replace(train, "<i8", "<u8");
+    o.threshold = 1;
+    refused(&o, BNF_ERR_FORMAT, train, "elements of type <u8");
+    write_npz(train, "images", &cube, half, "labels", BNF_U8, 1, "");
+    npz_replace(train, "|u1", "<f2");
+    npz_replace(train, "(1, 1, 4, 1)", "(1, 1, 2, 1)");
+    refused(&o, BNF_ERR_NUMERIC, train, "item 0: the image holds NaN or infinity");
+    write_u8(train, N);
+    o = (bnf_import_npz_options){.files = {TRAIN_FILE, TEST_FILE}};
+    cube = bnf_desc_4d(BNF_F32, M, H, W, C);
+    write_npz(test, "images", &cube, reals, "labels", BNF_I32, M, labels32);
+    refused(&o, BNF_ERR_FORMAT, test, "images of another type");
+}
+
 /* Compressed archives that are cut off or changed: never more than an error. */
 static void test_damage(void **state)
 {
@@ -244,7 +403,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_content, setup, teardown),
         cmocka_unit_test_setup_teardown(test_statistics, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fraction, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_several, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_classes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_elements, setup, teardown),
         cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_list_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

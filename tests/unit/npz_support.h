@@ -66,4 +66,30 @@ static inline void npz_deflate(const char *path)
     bnf_buf_release(&directory);
 }
 
+/* Replaces the first `from` in a stored archive with `to`, of the same length, and sets the checksums right. */
+static inline void npz_replace(const char *path, const char *from, const char *to)
+{
+    bnf_buf in = {0};
+    assert_int_equal(strlen(from), strlen(to));
+    assert_int_equal(bnf_fs_read(path, &in), BNF_OK);
+    char *found = memmem(in.data, in.size, from, strlen(from));
+    char *end = in.data + in.size - 22, *at = in.data + npz_number(end + 16, 4);
+    assert_non_null(found);
+    memcpy(found, to, strlen(to));
+    for (uint32_t i = 0; i < npz_number(end + 10, 2); i++) {
+        uint32_t name = npz_number(at + 28, 2), size = npz_number(at + 24, 4);
+        char *local = in.data + npz_number(at + 42, 4);
+        const char *content = local + 30 + name + npz_number(local + 28, 2);
+        uint32_t crc = (uint32_t)crc32(0, (const Bytef *)content, size);
+        npz_put(local + 14, 4, crc);
+        npz_put(at + 16, 4, crc);
+        at += 46 + name + npz_number(at + 30, 2) + npz_number(at + 32, 2);
+    }
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(in.data, 1, in.size, f), in.size);
+    assert_int_equal(fclose(f), 0);
+    bnf_buf_release(&in);
+}
+
 #endif
