@@ -229,6 +229,22 @@ typedef struct bnf_import_npz_options {
 bnf_status bnf_import_npz(const bnf_comm *comm, const bnf_import_npz_options *options, const bnf_import_output *output,
                           bnf_import_summary *summary);
 
+/* HDF5 files of detector images: an array [n, eta, phi] of f16 or f32 for every detector, all of one class. Each
+ * becomes a channel. Planes are transposed and summed over squares of 5 x 5 cells, whose padding with zeros is as even
+ * as can be, an odd row below and an odd column at the right (286 x 360 -> 72 x 58), or kept as they are. A rank reads
+ * its own images alone. Errors name file, array and image; NaN and infinity are errors. */
+typedef struct bnf_import_h5_options {
+    bnf_import_files files[BNF_SPLIT_COUNT]; /* with classes; training: at least one */
+    double test_fraction;                    /* in [0,1), as for .npz archives */
+    int64_t channel_count;
+    const char *const *channels; /* [channel_count] the arrays' names */
+    bool full;                   /* images [eta, phi, channels] of all cells instead of [phi / 5, eta / 5, channels] */
+    bool mask;                   /* u8: 255 where the value is above the threshold; else f32 */
+    double threshold;
+} bnf_import_h5_options;
+bnf_status bnf_import_h5(const bnf_comm *comm, const bnf_import_h5_options *options, const bnf_import_output *output,
+                         bnf_import_summary *summary);
+
 /* Generated pictures for tests and demonstrations: ten classes of shapes and gratings of random place, size,
  * contrast and noise. A pure function of the options. */
 typedef struct bnf_synth_shapes_options {

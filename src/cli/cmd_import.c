@@ -1,4 +1,4 @@
-/* banff import idx|cifar|folder|npz: other people's files into one HDF5 file. */
+/* banff import idx|cifar|folder|npz|h5: other people's files into one HDF5 file. */
 #include "base/fs.h"
 #include "cli/cmd.h"
 #include "cli/output.h"
@@ -31,13 +31,13 @@ static bnf_status finish_common(struct common *c)
     return BNF_OK;
 }
 
-/* Cuts "a,b,c" in place. */
-static bnf_status split_names(char *text, bnf_arg_list *names)
+/* Cuts "a,b,c" of an option in place. */
+static bnf_status split_names(const char *option, char *text, bnf_arg_list *names)
 {
     char *save = NULL;
     for (char *p = strtok_r(text, ",", &save); p; p = strtok_r(NULL, ",", &save)) {
         if (names->count == BNF_ARGS_MAX_ITEMS)
-            return bnf_fail(BNF_ERR_CONFIG, "--names: more than %d class names", BNF_ARGS_MAX_ITEMS);
+            return bnf_fail(BNF_ERR_CONFIG, "--%s: more than %d names", option, BNF_ARGS_MAX_ITEMS);
         names->item[names->count++] = p;
     }
     return BNF_OK;
@@ -66,7 +66,7 @@ static bnf_status import_idx(const bnf_comm *world, int argc, char **argv)
                                "Imports IDX files (MNIST and its kin).", args, COUNT(args));
     BNF_TRY(finish_common(&c));
     if (names_text)
-        BNF_TRY(split_names(names_text, &names));
+        BNF_TRY(split_names("names", names_text, &names));
     o.name_count = names.count;
     o.names = names.item;
     BNF_TRY(bnf_import_idx(world, &o, &c.output, &summary));
@@ -243,7 +243,8 @@ struct files {
      BNF_ARG_LIST, &(f).class_files[BNF_TRAIN]},                                                                    \
     {"test-class", "NAME=FILE", "the same for the test part", BNF_ARG_LIST, &(f).class_files[BNF_TEST]},            \
     {"threshold", "X", "make masks: 255 where the value is above X, else 0", BNF_ARG_STR, &(f).threshold},          \
-    {"store", "FORM", "sparse: only cells that are not zero; dense: all (the default)", BNF_ARG_STR, &(f).store}
+    {"store", "FORM", "sparse (h5's default): only cells that are not zero; dense (npz's): all", BNF_ARG_STR,        \
+     &(f).store}
 /* clang-format on */
 
 /* Cuts every "NAME=FILE" of a part. */
@@ -289,7 +290,7 @@ static bnf_status finish_files(struct files *f, const bnf_arg_list *train, bnf_i
     if (files[BNF_TRAIN].count == 0)
         return bnf_fail(BNF_ERR_CONFIG, train ? "give a file of training images, or --train-class NAME=FILE"
                                               : "give training images by --train-class NAME=FILE");
-    BNF_TRY(bnf_args_choice("store", f->store ? f->store : "dense", forms, COUNT(forms), &form));
+    BNF_TRY(bnf_args_choice("store", f->store, forms, COUNT(forms), &form));
     output->sparse = form == 0;
     *mask = f->threshold;
     if (*mask && !bnf_parse_real(f->threshold, threshold))
@@ -306,7 +307,7 @@ static void release_files(struct files *f)
 static bnf_status import_npz(const bnf_comm *world, int argc, char **argv)
 {
     struct common c = {0};
-    struct files f = {0};
+    struct files f = {.store = "dense"};
     bnf_import_npz_options o = {.channel = -1};
     bnf_import_summary summary;
     bnf_arg_list train = {0}, names = {0};
@@ -334,7 +335,7 @@ static bnf_status import_npz(const bnf_comm *world, int argc, char **argv)
                                args, COUNT(args));
     BNF_TRY(finish_common(&c));
     if (names_text)
-        BNF_TRY(split_names(names_text, &names));
+        BNF_TRY(split_names("names", names_text, &names));
     o.name_count = names.count;
     o.names = names.item;
     o.one_channel = o.channel != -1;
@@ -349,12 +350,52 @@ static bnf_status import_npz(const bnf_comm *world, int argc, char **argv)
     return BNF_OK;
 }
 
+static bnf_status import_h5(const bnf_comm *world, int argc, char **argv)
+{
+    struct common c = {0};
+    struct files f = {.store = "sparse"};
+    bnf_import_h5_options o = {0};
+    bnf_import_summary summary;
+    bnf_arg_list channels = {0};
+    char usual[] = "ImageTrk_PUcorr,ImageECAL,ImageHCAL", *channels_text = usual;
+    const bnf_arg args[] = {
+        {"channels", "A,B,...", "the arrays that become channels (default ImageTrk_PUcorr,ImageECAL,ImageHCAL)",
+         BNF_ARG_STR, &channels_text},
+        {"full", NULL, "all cells, [eta, phi], instead of sums over 5 x 5 cells, [phi, eta]", BNF_ARG_FLAG, &o.full},
+        {"test-fraction", "F", "without test files: put this part (0 to 1) into the test split", BNF_ARG_REAL,
+         &o.test_fraction},
+        CLASS_FILE_ARGS(f),
+        COMMON_ARGS(c),
+    };
+
+    BNF_TRY(bnf_args_parse(args, COUNT(args), argc, argv, NULL));
+    if (c.help)
+        return bnf_output_help(
+            world, "import h5 --train-class NAME=FILE... --out FILE [options]",
+            "Imports detector images: HDF5 files with an array [n, eta, phi] of f16 or f32 for every "
+            "detector.\nFILE is a file, a folder of .h5 files or a pattern ('data/qcd_*.h5').",
+            args, COUNT(args));
+    BNF_TRY(finish_common(&c));
+    BNF_TRY(split_names("channels", channels_text, &channels));
+    o.channel_count = channels.count;
+    o.channels = channels.item;
+    bnf_status status = finish_files(&f, NULL, o.files, &c.output, &o.mask, &o.threshold);
+    if (status == BNF_OK)
+        status = bnf_import_h5(world, &o, &c.output, &summary);
+    release_files(&f);
+    BNF_TRY(status);
+    if (!c.quiet)
+        bnf_output_print(world, c.output.path, &summary);
+    return BNF_OK;
+}
+
 /* A new importer: one function and one line here. */
 static const struct bnf_cmd importers[] = {
     {"idx", "IDX files (MNIST and its kin), plain or gzip", import_idx},
     {"cifar", "CIFAR-10 and CIFAR-100 in binary form", import_cifar},
     {"folder", "folders of JPEG, PNG, PGM or PPM pictures, one per class", import_folder},
     {"npz", "arrays of images and labels that NumPy wrote", import_npz},
+    {"h5", "HDF5 files of detector images", import_h5},
 };
 
 bnf_status bnf_cmd_import(const bnf_comm *world, int argc, char **argv)
@@ -363,9 +404,9 @@ bnf_status bnf_cmd_import(const bnf_comm *world, int argc, char **argv)
         if (strcmp(argv[1], importers[i].name) == 0)
             return importers[i].fn(world, argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "--help") != 0)
-        return bnf_fail(BNF_ERR_CONFIG, "import: '%s' is none of idx, cifar, folder, npz", argv[1]);
+        return bnf_fail(BNF_ERR_CONFIG, "import: '%s' is none of idx, cifar, folder, npz, h5", argv[1]);
     if (argc < 2)
-        return bnf_fail(BNF_ERR_CONFIG, "import: say what: idx, cifar, folder or npz (--help tells more)");
+        return bnf_fail(BNF_ERR_CONFIG, "import: say what: idx, cifar, folder, npz or h5 (--help tells more)");
     if (bnf_comm_rank(world) == 0) {
         printf("usage: banff import KIND [options]   (--help after KIND lists its options)\n\n"
                "Imports labelled images into one HDF5 file; all ranks work in parallel.\n\nkinds:\n");

@@ -71,6 +71,7 @@ bnf_status bnf_source_idx(const bnf_comm *comm, const bnf_import_idx_options *op
 bnf_status bnf_source_cifar(const bnf_comm *comm, const bnf_import_cifar_options *options, bnf_source **source);
 bnf_status bnf_source_folder(const bnf_comm *comm, const bnf_import_folder_options *options, bnf_source **source);
 bnf_status bnf_source_npz(const bnf_comm *comm, const bnf_import_npz_options *options, bnf_source **source);
+bnf_status bnf_source_h5(const bnf_comm *comm, const bnf_import_h5_options *options, bnf_source **source);
 bnf_status bnf_source_shapes(const bnf_comm *comm, const bnf_synth_shapes_options *options, bnf_source **source);
 bnf_status bnf_source_glyphs(const bnf_comm *comm, const bnf_synth_glyphs_options *options, bnf_source **source);
 bnf_status bnf_source_wasserstein(const bnf_comm *comm, const bnf_synth_wasserstein_options *options,

@@ -29,11 +29,25 @@ static hid_t file_type(bnf_dtype t)
     }
 }
 
-/* [out] t  the element type that `type` is, in either byte order. */
+/* IEEE half precision. */
+static bool is_half(hid_t type)
+{
+    size_t sign, exponent, exponent_bits, fraction, fraction_bits;
+    return H5Tget_size(type) == 2 && H5Tget_precision(type) == 16 && H5Tget_offset(type) == 0 &&
+           H5Tget_fields(type, &sign, &exponent, &exponent_bits, &fraction, &fraction_bits) >= 0 && sign == 15 &&
+           exponent == 10 && exponent_bits == 5 && fraction == 0 && fraction_bits == 10 && H5Tget_ebias(type) == 15 &&
+           H5Tget_norm(type) == H5T_NORM_IMPLIED;
+}
+
+/* [out] t  the element type in memory of what `type` is, in either byte order. */
 static bool recognise_type(hid_t type, bnf_dtype *t)
 {
     H5T_class_t class = H5Tget_class(type);
     size_t size = H5Tget_size(type);
+    if (class == H5T_FLOAT && is_half(type)) {
+        *t = BNF_F32;
+        return true;
+    }
     if (class == H5T_FLOAT && (size == 4 || size == 8)) {
         *t = size == 4 ? BNF_F32 : BNF_F64;
         return true;
@@ -70,8 +84,9 @@ static bnf_status read_shape(bnf_h5_dataset *d)
     if (type < 0 || space < 0)
         return bnf_h5_fail(BNF_ERR_FORMAT, "file '%s', dataset '%s': cannot read its shape", path, d->name);
     if (!recognise_type(type, &d->info.dtype))
-        return bnf_fail(BNF_ERR_FORMAT, "file '%s', dataset '%s': its elements are none of f32, f64, i32, i64, u8",
+        return bnf_fail(BNF_ERR_FORMAT, "file '%s', dataset '%s': its elements are none of f16, f32, f64, i32, i64, u8",
                         path, d->name);
+    d->info.half = H5Tget_size(type) < bnf_dtype_size(d->info.dtype);
     int ndim = H5Sget_simple_extent_ndims(space);
     hsize_t dims[H5S_MAX_RANK];
     if (H5Sget_simple_extent_type(space) == H5S_NULL || ndim < 0 || ndim > BNF_H5_MAX_DIMS ||
@@ -307,7 +322,7 @@ bnf_status h5_dataset_close(bnf_h5_dataset *dataset)
 bnf_status bnf_h5_dataset_describe(bnf_h5_dataset *dataset, bnf_h5_dataset_info *info)
 {
     BNF_H5_LOCKED();
-    haddr_t offset = dataset->info.chunked ? HADDR_UNDEF : H5Dget_offset(dataset->id);
+    haddr_t offset = dataset->info.chunked || dataset->info.half ? HADDR_UNDEF : H5Dget_offset(dataset->id);
     H5Eclear2(H5E_DEFAULT);
     *info = dataset->info;
     info->stored_bytes = (int64_t)H5Dget_storage_size(dataset->id);

@@ -2,7 +2,8 @@
  * calls.
  *
  * Data in memory are dense, row-major, in the machine's byte order; in the file they are little-endian. Element types
- * are never converted: the type that the caller names must be that of the dataset. */
+ * are not converted: the type that the caller names must be that of the dataset. One exception: 16-bit floats of a file
+ * (IEEE half precision, as NumPy's float16) are f32 in memory; they are read, but never written. */
 #ifndef BNF_H5_DATASET_H
 #define BNF_H5_DATASET_H
 
@@ -22,7 +23,8 @@ typedef struct bnf_h5_storage {
 
 typedef struct bnf_h5_dataset_info {
     bnf_dtype dtype;
-    int ndim; /* 0: a scalar */
+    bool half; /* f32 in memory, 16-bit floats in the file */
+    int ndim;  /* 0: a scalar */
     int64_t dim[BNF_H5_MAX_DIMS];
     bool chunked;
     int64_t chunk[BNF_H5_MAX_DIMS]; /* if chunked */
@@ -30,7 +32,7 @@ typedef struct bnf_h5_dataset_info {
     bool shuffle;
     bool fletcher32;
     int64_t stored_bytes; /* what the elements take in the file */
-    int64_t offset;       /* of the elements in the file if they are one block, else -1 */
+    int64_t offset;       /* of the elements in the file if they are one block of the type in memory, else -1 */
 } bnf_h5_dataset_info;
 
 /* Creates a dataset and the groups of its path. Collective for a parallel file, with the same arguments on every rank.
