@@ -139,22 +139,22 @@ static bnf_status open_scores(const char *path, const char *weights, bnf_dark_fi
 
 /* ---- text and tables ---- */
 
-static const char unsupervised[] =
-    "The network was trained to reconstruct ordinary events (%s) through a narrow bottleneck. Events of another kind "
-    "it "
-    "has not learned to describe, and reconstructs them worse: what the scores below say of an event is how unlike the "
-    "background it is, without ever having seen a signal.";
+static const char unsupervised[] = "The network is an autoencoder: it has to reconstruct an event through a narrow "
+                                   "bottleneck, and has no labels. What "
+                                   "it has learned is to describe the events that it was trained on, here %s. The "
+                                   "scores say how unlike these an event "
+                                   "is, in the hope that the unknown stands out.";
 
-static const char supervised[] =
-    "The network was trained with the signals' labels to tell them from the background (%s): this is not a search for "
-    "the unknown but shows what could be reached at most.";
+static const char supervised[] = "The network was trained with the signals' labels to tell them from %s: this is no "
+                                 "search for the unknown, but shows "
+                                 "what could be reached at most.";
 
 static const char measured[] =
     "AUC is the chance that an event of the signal has a higher score than one of the background: 50 %% is guessing, "
     "and "
     "less means that the score is lower for the signal. The false-positive rate is the share of the background that "
-    "passes a threshold which %g %% of the signal passes. Signals have more hits than the background, and much of what "
-    "any score finds is just that: the third table compares events of as many hits only (in bins of %g).";
+    "passes a threshold which %g %% of the signal passes. A signal with more hits than the background can be found by "
+    "counting them, which is the first score; the third table compares events of as many hits only (in bins of %g).";
 
 static void introduction(const bnf_dark_file *f, bnf_html *html)
 {
@@ -191,10 +191,18 @@ static double number(const bnf_dark_figure *g, int table)
     return table == AUC ? g->auc : table == FPR ? g->fpr : g->binned.auc;
 }
 
+/* Row i of a table, of a score or behind them, within bins, what share of a signal is compared at all. */
+static double cell(const bnf_dark_file *f, int table, int i, int64_t k)
+{
+    const bnf_dark_figure *g = &f->figures.figure[k * f->events.n];
+    return i < f->events.n ? number(&g[i], table) : g[0].binned.covered;
+}
+
 /* One row per score, one column per signal. */
 static bnf_status add_table(const bnf_dark_file *f, int table, const char *caption, bnf_html *html)
 {
-    int64_t width = f->classes, cells_n = width * f->events.n, columns_n = 1;
+    int rows = f->events.n + (table == BINNED);
+    int64_t cells_n = f->classes * rows, columns_n = 1;
     char(*text)[CELL] = NULL;
     const char **cells = NULL;
     bnf_html_column *columns = NULL;
@@ -202,24 +210,24 @@ static bnf_status add_table(const bnf_dark_file *f, int table, const char *capti
     if (s == BNF_OK)
         s = bnf_alloc((size_t)cells_n * sizeof *cells, "table", &cells);
     if (s == BNF_OK)
-        s = bnf_alloc((size_t)width * sizeof *columns, "table", &columns);
+        s = bnf_alloc((size_t)f->classes * sizeof *columns, "table", &columns);
     int64_t at = 0;
-    for (int i = 0; s == BNF_OK && i < f->events.n; i++) {
+    for (int i = 0; s == BNF_OK && i < rows; i++) {
         columns[0] = (bnf_html_column){"Score", false};
         columns_n = 1;
-        cells[at++] = f->events.score[i].name;
+        cells[at++] = i < f->events.n ? f->events.score[i].name : "signal that is compared";
         for (int64_t k = 1; k < f->classes; k++) {
             if (f->figures.events[k] == 0)
                 continue;
             columns[columns_n++] = (bnf_html_column){f->class_names[k], true};
-            double x = number(&f->figures.figure[k * f->events.n + i], table);
+            double x = cell(f, table, i, k);
             snprintf(text[at], CELL, table == FPR ? "%.2f %%" : "%.1f %%", 100 * x);
             cells[at] = isnan(x) ? NULL : text[at];
             at++;
         }
     }
     if (s == BNF_OK)
-        bnf_html_table(html, caption, columns, (int)columns_n, cells, f->events.n);
+        bnf_html_table(html, caption, columns, (int)columns_n, cells, rows);
     bnf_free(columns);
     bnf_free(cells);
     bnf_free(text);

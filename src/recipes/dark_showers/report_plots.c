@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CURVES = BNF_HTML_MAX_SERIES - 1, CHANCE = 41, BINS = 40, STEPS = 2 * BINS + 2, NOTE = 160 };
+enum { CURVES = BNF_HTML_MAX_SERIES - 1, CHANCE = 41, BINS = 30, STEPS = 2 * BINS + 2, NOTE = 160 };
 
 /* ---- ROC curves ---- */
 
