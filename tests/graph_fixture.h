@@ -142,8 +142,9 @@ static inline const void *fixture_gradient(fixture *f, int index)
 /* Every parameter's gradient against central differences, f64. States are put back before every run. */
 static inline void fixture_check_gradients(fixture *f, double tolerance)
 {
-    double *state[64], *grad;
+    double *state[128], *grad;
     int n = bnf_params_count(f->params);
+    assert_true(n <= 128);
     for (int i = 0; i < n; i++) {
         size_t bytes = bnf_desc_bytes(&bnf_params_info(f->params, i)->desc);
         state[i] = memcpy(malloc(bytes), bnf_params_value(f->params, i), bytes);

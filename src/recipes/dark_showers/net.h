@@ -1,15 +1,16 @@
 /* recipes/dark_showers/net.h - the networks, in parts.
  *
- * A *layer* is a 3 x 3 convolution with bias, instance normalisation (eps 1e-3) and leaky ReLU. Strides and pools pad as
- * TensorFlow's SAME does. Convolutions start He-uniform, biases at 0. Weight decay concerns all parameters, as in the
- * authors' optimiser. Errors stick in the graph. */
+ * A *layer* is a 3 x 3 convolution with bias, instance normalisation (eps 1e-3) and leaky ReLU. Strides and pools pad
+ * as TensorFlow's SAME does. Convolutions start He-uniform, biases at 0. Weight decay concerns all parameters, as in
+ * the authors' optimiser. Errors stick in the graph. */
 #ifndef BNF_RECIPES_DARK_SHOWERS_NET_H
 #define BNF_RECIPES_DARK_SHOWERS_NET_H
 
 #include "recipes/dark_showers/settings.h"
 
-/* The large encoder without its last convolution: x[N,H,W,C] -> [N,h,w,filters of the last stage]. Each stage is a layer
- * of stride 2 and a residual block: two layers whose result is added. Parameters encoder.stageS.{down,res1,res2}. */
+/* The large encoder without its last convolution: x[N,H,W,C] -> [N,h,w,filters of the last stage]. Each stage is a
+ * layer of stride 2 and a residual block: two layers whose result is added. Parameters
+ * encoder.stageS.{down,res1,res2}. */
 bnf_val bnf_dark_stages(bnf_scope *s, const bnf_dark_model *model, bnf_val x);
 
 /* NAME: a k x k convolution (stride 1) with bias, which starts at `start`. */
