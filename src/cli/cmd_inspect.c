@@ -37,23 +37,30 @@ static void print_storage(const bnf_h5_dataset_info *h5, int64_t sample_bytes)
     printf("\n");
 }
 
-static bnf_status print_classes(const bnf_dataset *ds)
+/* offsets[count + 1] of the images' cells in a sparse set; else NULL. */
+static bnf_status print_classes(const bnf_dataset *ds, const int64_t *offsets)
 {
     const bnf_dataset_info *info = bnf_dataset_get_info(ds);
     const int32_t *labels = bnf_dataset_labels(ds);
-    int64_t *count, lowest = info->classes, highest = -1;
+    int64_t *count, *cells, lowest = info->classes, highest = -1;
 
-    BNF_TRY(bnf_calloc((size_t)info->classes, sizeof *count, "class counts", &count));
+    BNF_TRY(bnf_calloc(2 * (size_t)info->classes, sizeof *count, "class counts", &count));
+    cells = count + info->classes;
     for (int64_t i = 0; i < info->count; i++) {
         count[labels[i]]++;
+        cells[labels[i]] += offsets ? offsets[i + 1] - offsets[i] : 0;
         lowest = labels[i] < lowest ? labels[i] : lowest;
         highest = labels[i] > highest ? labels[i] : highest;
     }
     printf("  labels       %lld..%lld of %lld classes\n", (long long)lowest, (long long)highest,
            (long long)info->classes);
-    for (int64_t k = 0; k < info->classes; k++)
-        printf("  %8lld     %-24s %10lld  %5.1f %%\n", (long long)k, info->class_names[k], (long long)count[k],
+    for (int64_t k = 0; k < info->classes; k++) {
+        printf("  %8lld     %-24s %10lld  %5.1f %%", (long long)k, info->class_names[k], (long long)count[k],
                100.0 * (double)count[k] / (double)info->count);
+        if (offsets && count[k] > 0)
+            printf("  %8.1f cells an image", (double)cells[k] / (double)count[k]);
+        printf("\n");
+    }
     bnf_free(count);
     return BNF_OK;
 }
@@ -109,6 +116,27 @@ static bnf_status print_cells(const bnf_comm *world, bnf_h5_file *file, const bn
     return bnf_inspect_cells(world, ds, seconds);
 }
 
+/* The classes of a sparse set, with the cells of their images. Rank 0 alone. */
+static bnf_status print_cell_classes(bnf_h5_file *file, const bnf_dataset *ds)
+{
+    const bnf_dataset_info *info = bnf_dataset_get_info(ds);
+    bnf_h5_dataset *d;
+    int64_t *offsets = NULL;
+    char name[32];
+
+    snprintf(name, sizeof name, "/%s/offsets", info->name);
+    BNF_TRY(bnf_h5_dataset_open(file, name, &d));
+    bnf_status status = bnf_alloc((size_t)(info->count + 1) * sizeof *offsets, "offsets of a set", &offsets);
+    if (status == BNF_OK)
+        status = bnf_h5_dataset_read(d, BNF_I64, offsets);
+    bnf_status closed = bnf_h5_dataset_close(d);
+    status = status == BNF_OK ? closed : status;
+    if (status == BNF_OK)
+        status = print_classes(ds, offsets);
+    bnf_free(offsets);
+    return status;
+}
+
 /* Collective: reading is measured on all ranks; rank 0 prints. */
 static bnf_status print_split(const bnf_comm *world, bnf_h5_file *file, const bnf_dataset *ds, double seconds)
 {
@@ -121,11 +149,11 @@ static bnf_status print_split(const bnf_comm *world, bnf_h5_file *file, const bn
         if (root)
             print_pictures(info);
         BNF_TRY(bnf_inspect_pictures(world, ds, seconds));
-        return bnf_comm_agree(world, root ? print_classes(ds) : BNF_OK);
+        return bnf_comm_agree(world, root ? print_classes(ds, NULL) : BNF_OK);
     }
     if (info->sparse) {
         BNF_TRY(print_cells(world, file, ds, seconds));
-        return bnf_comm_agree(world, root ? print_classes(ds) : BNF_OK);
+        return bnf_comm_agree(world, root ? print_cell_classes(file, ds) : BNF_OK);
     }
     snprintf(name, sizeof name, "/%s/images", info->name);
     BNF_TRY(bnf_comm_agree(world, describe_images(file, name, &h5)));
@@ -135,7 +163,7 @@ static bnf_status print_split(const bnf_comm *world, bnf_h5_file *file, const bn
         print_storage(&h5, info->sample_bytes);
     }
     BNF_TRY(bnf_inspect_reading(world, ds, &h5, seconds));
-    return bnf_comm_agree(world, root ? print_classes(ds) : BNF_OK);
+    return bnf_comm_agree(world, root ? print_classes(ds, NULL) : BNF_OK);
 }
 
 static void print_head(const bnf_dataset_info *info)

@@ -53,7 +53,7 @@ check "import folder" mpirun -n 2 "$banff" import folder "$work/set" --out "$wor
 grep -qF "2 training and 0 test images of 2 x 3 x 1, 2 classes" "$work/out" || { echo "FAILED: summary"; cat "$work/out"; failed=1; }
 check "inspect" "$banff" inspect "$work/c.h5"
 
-for help in "import --help" "import idx --help" "import cifar --help" "import folder --help" "import npz --help" "synth --help" \
+for help in "import --help" "import idx --help" "import cifar --help" "import folder --help" "import npz --help" "import h5 --help" "synth --help" \
     "synth shapes --help" "synth glyphs --help" "synth koch --help" "synth showers --help" "synth wasserstein --help" "inspect --help"; do
     # shellcheck disable=SC2086
     check "$help" "$banff" $help
