@@ -305,6 +305,7 @@ typedef struct bnf_synth_showers_options {
     int64_t signal_count;                 /* other classes; 0: all */
     const char *const *signals;           /* [signal_count] their names */
     bool fine, sectors;                   /* not both */
+    double active; /* fine: share of cells that are hit, for measurements of speed; 0: as the event has it */
     uint64_t seed;
 } bnf_synth_showers_options;
 bnf_status bnf_synth_showers(const bnf_comm *comm, const bnf_synth_showers_options *options,

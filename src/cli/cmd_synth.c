@@ -156,6 +156,8 @@ static bnf_status synth_showers(const bnf_comm *world, int argc, char **argv)
          "suep700, suep1000, svj44, svj54)",
          BNF_ARG_LIST, &signals},
         {"fine", NULL, "286 x 360 cells of tracks, ECAL and HCAL instead of a mask of 72 x 58", BNF_ARG_FLAG, &o.fine},
+        {"active", "SHARE", "of fine cells that are hit, for measurements of speed (default: as events have it)",
+         BNF_ARG_REAL, &o.active},
         {"sectors", NULL, "four images of 36 x 28 for every event, one after the other", BNF_ARG_FLAG, &o.sectors},
         {"store", "FORM", "sparse: only cells that are not zero (default); dense: all", BNF_ARG_STR, &store},
         {"seed", "S", "another seed, other events (default 0)", BNF_ARG_INT, &seed},

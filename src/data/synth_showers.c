@@ -29,6 +29,7 @@ enum {
 struct shower_source {
     bnf_source base; /* first: a bnf_source pointer is a shower_source pointer */
     uint64_t seed;
+    double active;
     int64_t qcd[BNF_SPLIT_COUNT];
     int classes[BNF_SHOWER_CLASSES]; /* of the model, by the set's labels */
     int signals;                     /* classes but for QCD */
@@ -165,6 +166,26 @@ static bnf_status read_sectors(bnf_source *source, bnf_split split, int64_t firs
     return BNF_OK;
 }
 
+/* Leaves cells out, or adds some of 1 GeV anywhere, until about the share of them is active. */
+static void set_active(bnf_shower_random *r, double share, float *image)
+{
+    enum { CELLS = FINE_ETA * FINE_PHI * PLANES };
+    double wanted = share * CELLS, hit = 0;
+
+    for (int i = 0; i < CELLS; i++)
+        hit += image[i] != 0;
+    for (int i = 0; i < CELLS && hit > wanted; i++)
+        if (image[i] != 0 && bnf_shower_uniform(r) * hit >= wanted)
+            image[i] = 0;
+    for (; hit < wanted; hit += 1) {
+        int cell;
+        do
+            cell = (int)(bnf_shower_uniform(r) * CELLS);
+        while (image[cell] != 0);
+        image[cell] = 1;
+    }
+}
+
 static bnf_status read_planes(bnf_source *source, bnf_split split, int64_t first, int64_t count, float *images,
                               int32_t *labels)
 {
@@ -174,6 +195,8 @@ static bnf_status read_planes(bnf_source *source, bnf_split split, int64_t first
     for (int64_t i = 0; i < count; i++) {
         int n = make_event(s, split, first + i, &r, &labels[i]);
         draw_planes(&r, s->hits, n, images + i * FINE_ETA * FINE_PHI * PLANES);
+        if (s->active > 0)
+            set_active(&r, s->active, images + i * FINE_ETA * FINE_PHI * PLANES);
     }
     return BNF_OK;
 }
@@ -219,7 +242,10 @@ static bnf_status showers_open(struct shower_source *s, const bnf_synth_showers_
     if (o->fine && o->sectors)
         return bnf_fail(BNF_ERR_ARG, "sectors are cut out of masks: they and fine cells exclude each other");
     BNF_TRY(choose_classes(s, o));
+    if (!(o->active >= 0 && o->active <= 0.5) || (o->active > 0 && !o->fine))
+        return bnf_fail(BNF_ERR_ARG, "active: %g of the cells; fine images may have a share of up to 0.5", o->active);
     s->seed = o->seed;
+    s->active = o->active;
     s->held = -1;
     for (int k = 0; k < BNF_SPLIT_COUNT; k++) {
         s->qcd[k] = o->qcd[k];
@@ -232,11 +258,11 @@ static bnf_status showers_open(struct shower_source *s, const bnf_synth_showers_
         s->base.read_f32 = read_planes;
     else
         s->base.read = o->sectors ? read_sectors : read_masks;
-    return bnf_source_describe(&s->base, "generated collider events, %s, seed %llu",
+    return bnf_source_describe(&s->base, "generated collider events, %s%s, seed %llu",
                                o->fine      ? "tracks, ECAL and HCAL"
                                : o->sectors ? "masks of tracks in four sectors"
                                             : "masks of tracks",
-                               (unsigned long long)o->seed);
+                               o->active > 0 ? ", another share of cells active" : "", (unsigned long long)o->seed);
 }
 
 bnf_status bnf_source_showers(const bnf_comm *comm, const bnf_synth_showers_options *options, bnf_source **source)

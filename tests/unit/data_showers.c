@@ -216,6 +216,23 @@ static void test_sectors(void **state)
     }
 }
 
+/* More and fewer cells than events hit by themselves. */
+static void test_active(void **state)
+{
+    (void)state;
+    const double shares[] = {0.001, 0.05};
+    for (int i = 0; i < 2; i++) {
+        bnf_import_summary s;
+        bnf_dataset *set;
+        bnf_synth_showers_options o = {.qcd = {4, 0}, .fine = true, .active = shares[i], .seed = 5};
+        assert_ok(bnf_synth_showers(NULL, &o, &(bnf_import_output){.path = path, .sparse = true}, &s));
+        assert_ok(bnf_dataset_open(path, BNF_TRAIN, &set));
+        double share = (double)bnf_dataset_get_info(set)->entries / (4 * 286 * 360 * 3);
+        assert_true(fabs(share / shares[i] - 1) < 0.1); /* about 1200 cells at least: three standard deviations */
+        bnf_dataset_close(set);
+    }
+}
+
 static void test_bad_options(void **state)
 {
     (void)state;
@@ -230,7 +247,13 @@ static void test_bad_options(void **state)
     o.signal_count = 0;
     o.fine = o.sectors = true;
     assert_fails(bnf_synth_showers(NULL, &o, &out, &s), BNF_ERR_ARG, "exclude each other");
+    o.sectors = false;
+    o.active = 0.6;
+    assert_fails(bnf_synth_showers(NULL, &o, &out, &s), BNF_ERR_ARG, "up to 0.5");
     o.fine = false;
+    o.active = 0.1;
+    assert_fails(bnf_synth_showers(NULL, &o, &out, &s), BNF_ERR_ARG, "fine images");
+    o.active = 0;
     o.qcd[BNF_TRAIN] = 0;
     assert_fails(bnf_synth_showers(NULL, &o, &out, &s), BNF_ERR_ARG, "0 QCD events");
 }
@@ -239,7 +262,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thermal_energy), cmocka_unit_test(test_poisson), cmocka_unit_test(test_multiplicities),
-        cmocka_unit_test(test_fine),           cmocka_unit_test(test_sectors), cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_fine),           cmocka_unit_test(test_sectors), cmocka_unit_test(test_active),
+        cmocka_unit_test(test_bad_options),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
