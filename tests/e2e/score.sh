@@ -13,6 +13,7 @@ synth() { # OUT ARGUMENTS...
 synth sectors.h5 --sectors
 synth other.h5 --sectors --seed 5
 synth whole.h5
+succeed "making qcd.h5" "$banff" synth showers --sectors --train 20 --test 10 --test-signal 0 --out qcd.h5
 
 cat >net.yaml <<'YAML'
 recipe: dark_showers
@@ -49,6 +50,9 @@ checks "another set, its parts, and other settings"
 succeed "another set" launch 1 1 score run --data other.h5 --split train --out other_scores.h5 --option mahalanobis=no --option bin=20
 grep -qF "train part of other.h5, 100 events" "$work/out" || wrong "the other set was not scored"
 grep -q mahalanobis "$work/out" && wrong "distances although there should be none"
+succeed "background alone" launch 1 1 score run --data qcd.h5 --out qcd_scores.h5 --option mahalanobis=no
+grep -qF "no figures: they compare qcd with other classes" "$work/out" || wrong "it is not said why there are no figures"
+[ -s qcd_scores.h5 ] || wrong "background alone has no scores"
 refuse "images of another size" "72 x 58 x 1, those of the run 36 x 28 x 1" -- launch 1 1 score run --data whole.h5
 refuse "no whole events" "280 images do not make whole events" -- launch 1 1 score run --option images=3
 refuse "other settings" "no such setting; valid: images" -- launch 1 1 score run --option imagse=4

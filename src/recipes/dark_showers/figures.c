@@ -42,17 +42,11 @@ static bnf_status measure(const pair *p, double tpr, double width, bnf_dark_figu
     return s;
 }
 
-static bnf_status count_events(const bnf_dark_events *events, bnf_dark_figures *f)
+static void count_events(const bnf_dark_events *events, bnf_dark_figures *f)
 {
     for (int64_t i = 0; i < events->count; i++)
         f->events[events->label[i]]++;
-    int64_t background = f->events[0];
-    if (background == 0 || background == events->count)
-        return bnf_fail(BNF_ERR_FORMAT,
-                        "%lld events of class 0, the background, among %lld: scores need both it and "
-                        "signals",
-                        (long long)background, (long long)events->count);
-    return BNF_OK;
+    f->any = f->events[0] > 0 && f->events[0] < events->count;
 }
 
 bnf_status bnf_dark_figures_create(const bnf_dark_events *events, int64_t classes, const char *const *class_names,
@@ -61,8 +55,8 @@ bnf_status bnf_dark_figures_create(const bnf_dark_events *events, int64_t classe
     *figures = (bnf_dark_figures){.classes = classes, .scores = events->n};
     BNF_TRY(bnf_calloc((size_t)classes, sizeof(int64_t), "figures", &figures->events));
     BNF_TRY(bnf_calloc((size_t)(classes * events->n), sizeof(bnf_dark_figure), "figures", &figures->figure));
-    BNF_TRY(count_events(events, figures));
-    for (int32_t k = 1; k < classes; k++)
+    count_events(events, figures);
+    for (int32_t k = 1; figures->any && k < classes; k++)
         for (int i = 0; figures->events[k] > 0 && i < events->n; i++) {
             pair p = {0};
             bnf_status s = pair_open(events, k, events->score[i].value, &p);

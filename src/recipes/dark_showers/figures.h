@@ -14,8 +14,9 @@ typedef struct bnf_dark_figure {
 typedef struct bnf_dark_figures {
     int64_t classes;
     int scores;
+    bool any;                /* there are events both of class 0 and of others */
     int64_t *events;         /* [classes] owned */
-    bnf_dark_figure *figure; /* [classes, scores] owned; unset where a class has no events, and for class 0 */
+    bnf_dark_figure *figure; /* [classes, scores] owned; set for classes but 0 that have events, if `any` */
 } bnf_dark_figures;
 
 /* The scores of one class, one behind the other. [out] value[n] owned; n may be 0. */
@@ -23,7 +24,7 @@ bnf_status bnf_dark_scores_of(const bnf_dark_events *events, int32_t label, cons
                               int64_t *n);
 
 /* Local. width: of bins of hits. [out] figures, release with bnf_dark_figures_release whatever the result. Errors:
- * BNF_ERR_FORMAT if there is no background or no signal; BNF_ERR_NUMERIC for a score that is NaN (names score and
+ * BNF_ERR_NUMERIC for a score that is NaN (names score and
  * class); BNF_ERR_MEMORY. */
 bnf_status bnf_dark_figures_create(const bnf_dark_events *events, int64_t classes, const char *const *class_names,
                                    double tpr, double width, bnf_dark_figures *figures);

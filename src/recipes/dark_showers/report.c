@@ -139,6 +139,8 @@ static bnf_status open_scores(const char *path, const char *weights, bnf_dark_fi
 
 /* ---- text and tables ---- */
 
+static const char title[] = "How well signals are found";
+
 static const char unsupervised[] = "The network is an autoencoder: it has to reconstruct an event through a narrow "
                                    "bottleneck, and has no labels. What "
                                    "it has learned is to describe the events that it was trained on, here %s. The "
@@ -159,7 +161,7 @@ static const char measured[] =
 static void introduction(const bnf_dark_file *f, bnf_html *html)
 {
     bool classifier = bnf_dark_events_find(&f->events, "signal") != NULL;
-    bnf_html_section(html, "How well signals are found");
+    bnf_html_section(html, title);
     bnf_html_text(html, classifier ? supervised : unsupervised, f->class_names[0]);
     bnf_html_text(html, measured, 100 * f->tpr, f->width);
 }
@@ -280,6 +282,14 @@ static bnf_status add_sections(bnf_dark_file *f, bnf_html *html)
 {
     BNF_TRY(bnf_dark_figures_create(&f->events, f->classes, (const char *const *)f->class_names, f->tpr, f->width,
                                     &f->figures));
+    if (!f->figures.any) {
+        bnf_html_section(html, title);
+        bnf_html_text(html,
+                      "The %lld events that were scored are not both of %s and of other classes, so there is nothing "
+                      "to compare.",
+                      (long long)f->events.count, f->class_names[0]);
+        return bnf_dark_report_events(f, html);
+    }
     headline(f, html);
     introduction(f, html);
     BNF_TRY(add_tables(f, html));
@@ -301,7 +311,7 @@ static bnf_status add_scores(const bnf_run *run, bnf_html *html)
     if (s == BNF_OK && there)
         s = add_sections(&file, html);
     if (s == BNF_OK && !there) {
-        bnf_html_section(html, "How well signals are found");
+        bnf_html_section(html, title);
         bnf_html_text(html, "There are no scores of these weights: banff score %s makes them.", run->folder);
     }
     release(&file);

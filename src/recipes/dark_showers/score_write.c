@@ -120,7 +120,7 @@ static bnf_status write_figures(const bnf_dark_scoring *c, const char *path)
     bnf_json_string(&j, "background", info->class_names[0]);
     bnf_json_int(&j, "background_events", c->figures.events[0]);
     bnf_json_begin_object(&j, "signals");
-    for (int64_t k = 1; k < info->classes; k++)
+    for (int64_t k = 1; c->figures.any && k < info->classes; k++)
         if (c->figures.events[k] > 0)
             class_json(c, k, &j);
     bnf_json_end_object(&j);
@@ -173,6 +173,11 @@ void bnf_dark_score_print(const bnf_dark_scoring *c, const char *path, bnf_buf *
                    c->run->folder, info->name, info->path, (long long)c->events.count, (long long)c->images,
                    c->images == 1 ? "" : "s", (long long)c->figures.events[0], info->class_names[0],
                    (long long)c->run->step, c->run->weights);
+    if (!c->figures.any) {
+        bnf_buf_printf(text, "no figures: they compare %s with other classes, and there are not both\n%s\n",
+                       info->class_names[0], path);
+        return;
+    }
     bnf_buf_printf(text,
                    "AUC: chance that a signal's score is higher; FPR at a TPR of %g; AUC within bins of %g hits, and "
                    "the share of signal in bins with background\n",
