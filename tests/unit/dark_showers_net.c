@@ -171,12 +171,13 @@ static void start(void **state)
 
 /* What the next fixture is made of. */
 static bnf_dark_settings set;
-static bool training;
+static bool training, bf16;
 static bnf_model_values values;
 
 static bnf_val build_recipe(fixture *f)
 {
     f->scope.training = training;
+    f->scope.bf16 = bf16;
     bnf_recipe_dark_showers.build(&set, &f->scope, f->x, f->labels, f->classes, &values);
     return values.loss;
 }
@@ -357,6 +358,31 @@ static void leaves_and_padding(void **state)
     assert_true(loss[2] != loss[0]);
 }
 
+/* Values inside the networks in bf16: nearly the same loss. */
+static void half_precision(void **state)
+{
+    (void)state;
+    const int kinds[] = {BNF_DARK_CODAE, BNF_DARK_SUPERVISED};
+    bnf_plan_config cfg = {.threads = 1};
+    bnf_desc sample = bnf_desc_4d(BNF_F32, 1, 12, 10, 1);
+    for (int i = 0; i < 2; i++) {
+        double loss[2];
+        for (int k = 0; k < 2; k++) {
+            fixture f;
+            set.model = (bnf_dark_model)TINY;
+            set.model.kind = kinds[i];
+            set.model.filters.count = 3;
+            training = true;
+            bf16 = k == 1;
+            fixture_open(&f, BNF_F32, 4, 2, &sample, 2, build_recipe, &cfg);
+            loss[k] = fixture_run(&f);
+            fixture_close(&f);
+        }
+        assert_true(loss[0] != loss[1] && fabs(loss[0] - loss[1]) < 0.03 * fabs(loss[0]));
+    }
+    bf16 = false;
+}
+
 /* ---- What cannot be ---- */
 
 static void refuses_settings(bnf_dark_model m, const char *text)
@@ -404,7 +430,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_of_the_paper), cmocka_unit_test(counts_of_kinds), cmocka_unit_test(start),
         cmocka_unit_test(conditioning),        cmocka_unit_test(constant_scores), cmocka_unit_test(gradients),
-        cmocka_unit_test(leaves_and_padding),  cmocka_unit_test(refusals),
+        cmocka_unit_test(leaves_and_padding),  cmocka_unit_test(half_precision),  cmocka_unit_test(refusals),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);
     return failures || bnf_mem_live_blocks() != 0;

@@ -90,11 +90,12 @@ static bnf_val residual(net *n, bnf_val x, int64_t groups)
 bnf_val bnf_dark_stages(bnf_scope *s, const bnf_dark_model *m, bnf_val x)
 {
     net n = {.s = s, .slope = m->slope};
+    x = bnf_nn_enter(s, x);
     for (int64_t i = 0; i < m->filters.count; i++) {
         begin_stage(&n, "encoder", i, x);
         x = residual(&n, layer(&n, "down", x, m->filters.value[i], 2, i == 0 ? 1 : m->groups), m->groups);
     }
-    return x;
+    return bnf_val_ok(x) ? bnf_nn_leave(s, x) : x;
 }
 
 bnf_val bnf_dark_encoder(bnf_scope *s, const bnf_dark_model *m, bnf_val x)
@@ -115,13 +116,14 @@ static bnf_val shrink(bnf_scope *s, bnf_val x)
 bnf_val bnf_dark_aux_encoder(bnf_scope *s, const bnf_dark_model *m, bnf_val x)
 {
     net n = {.s = s, .slope = m->slope};
+    x = bnf_nn_enter(s, x);
     for (int64_t i = 0; i < m->aux_filters.count; i++) {
         begin_stage(&n, "aux", i, x);
         x = shrink(s, layer(&n, "conv", x, m->aux_filters.value[i], 1, i == 0 ? 1 : m->aux_groups));
     }
     if (!bnf_val_ok(x))
         return BNF_NONE;
-    x = bnf_flatten(s->b, x);
+    x = bnf_flatten(s->b, bnf_nn_leave(s, x));
     int64_t in = bnf_desc_cols(bnf_val_desc(s->b, x));
     bnf_desc w = bnf_desc_2d(s->b->real, m->aux, in), bias = bnf_desc_1d(s->b->real, m->aux);
     bnf_val weight = param(s, "aux.dense", "weight", &w, he_uniform(in));
@@ -145,13 +147,16 @@ static bnf_val centre(bnf_scope *s, bnf_val x, int64_t height, int64_t width)
     if (!bnf_val_ok(x))
         return BNF_NONE;
     const bnf_desc *d = bnf_val_desc(s->b, x);
-    return bnf_crop2d(s->b, x, (d->dim[1] - height) / 2, (d->dim[2] - width) / 2, height, width);
+    x = bnf_crop2d(s->b, x, (d->dim[1] - height) / 2, (d->dim[2] - width) / 2, height, width);
+    return bnf_val_ok(x) ? bnf_nn_leave(s, x) : x;
 }
 
 bnf_val bnf_dark_decoder(bnf_scope *s, const bnf_dark_model *m, bnf_val z, bnf_val z_m, int64_t height, int64_t width)
 {
     net n = {.s = s, .slope = m->slope};
-    bnf_val x = z;
+    bnf_val x = bnf_val_ok(z) ? bnf_nn_enter(s, z) : z;
+    if (bnf_val_ok(z_m))
+        z_m = bnf_nn_enter(s, z_m);
     for (int64_t i = 0; i < m->filters.count; i++) {
         int64_t out = m->filters.value[m->filters.count - 1 - i];
         begin_stage(&n, "decoder", i, x);

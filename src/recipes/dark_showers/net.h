@@ -2,7 +2,8 @@
  *
  * A *layer* is a 3 x 3 convolution with bias, instance normalisation (eps 1e-3) and leaky ReLU. Strides and pools pad
  * as TensorFlow's SAME does. Convolutions start He-uniform, biases at 0. Weight decay concerns all parameters, as in
- * the authors' optimiser. Errors stick in the graph. */
+ * the authors' optimiser. With s->bf16 values between an encoder's or decoder's input and its last layer are bf16.
+ * Errors stick in the graph. */
 #ifndef BNF_RECIPES_DARK_SHOWERS_NET_H
 #define BNF_RECIPES_DARK_SHOWERS_NET_H
 
