@@ -195,7 +195,7 @@ static void clip_each(training *t, int kind, double limit)
 static void test_clipping_each_has_the_bits_of_one_rank(void **unused)
 {
     (void)unused;
-    for (int what = 0; what < 3; what++) {
+    for (int what = 1; what < 3; what++) {
         training t = kind(what % 2 ? emit_tight : emit_free, ABOVE), serial = t;
         t.cuts = 2 * what;
         t.bf16 = serial.bf16 = what == 2;
@@ -204,8 +204,7 @@ static void test_clipping_each_has_the_bits_of_one_rank(void **unused)
         clip_each(&t, BNF_OPTIM_ADAMW, 0.1);
         clip_each(&serial, BNF_OPTIM_ADAMW, 0.1);
         bnf_dist_config poll = {BNF_DIST_POLL, 1 + what % 2, 10000, 0};
-        if (what)
-            OK(bnf_updater_attach(t.updater, t.plan, &poll));
+        OK(bnf_updater_attach(t.updater, t.plan, &poll));
         assert_same_steps(&t, &serial, "each clipped");
         end(&t);
         end(&serial);

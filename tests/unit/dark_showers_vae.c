@@ -1,5 +1,5 @@
-/* The categorical variational form of paper 04: the density of relaxed one-hot variables, the divergence from the prior,
- * gradients through the draws. */
+/* The categorical variational form of paper 04: the density of relaxed one-hot variables, the divergence from the
+ * prior, gradients through the draws. */
 #include "graph_fixture.h"
 
 #include "base/mem.h"
