@@ -135,8 +135,8 @@ bnf_val bnf_correct(bnf_builder *b, bnf_val logits, bnf_val labels);
 /* Keeps each element with probability 1-p and scales it by 1/(1-p). Identity when the builder is not in training mode.
  * */
 bnf_val bnf_dropout(bnf_builder *b, bnf_val x, double p);
-/* x + noise with Gumbel's distribution, -log(-log u), for samples of categories with the logits x. When the builder is not
- * in training mode it is a function of seed, sample and element alone, not of the step. */
+/* x + noise with Gumbel's distribution, -log(-log u), for samples of categories with the logits x. When the builder is
+ * not in training mode it is a function of seed, sample and element alone, not of the step. */
 bnf_val bnf_gumbel(bnf_builder *b, bnf_val x);
 /* Per channel (last dimension) moments with a weight per sample, building blocks of batch normalisation:
  * x[N,...,C], w R [N] -> sum over samples and positions of w x -> [C]. */

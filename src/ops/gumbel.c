@@ -1,8 +1,9 @@
-/* ops/gumbel.c - noise for samples of categories: y = x - log(-log u) with u uniform in (0, 1). The largest of logits with
- * this noise is a draw from their softmax (Gumbel, 1954); a softmax instead of the largest makes it differentiable.
+/* ops/gumbel.c - noise for samples of categories: y = x - log(-log u) with u uniform in (0, 1). The largest of logits
+ * with this noise is a draw from their softmax (Gumbel, 1954); a softmax instead of the largest makes it
+ * differentiable.
  *
- * The noise is a function of (seed, step, sample of the global batch, layer, element); of step 0 if the attribute says that
- * it shall not depend on it. The gradient is that of x. */
+ * The noise is a function of (seed, step, sample of the global batch, layer, element); of step 0 if the attribute says
+ * that it shall not depend on it. The gradient is that of x. */
 #include "base/philox.h"
 #include "ops/attr.h"
 #include "ops/infer.h"
