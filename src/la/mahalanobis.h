@@ -30,8 +30,8 @@ bnf_status bnf_mahalanobis_add(bnf_mahalanobis *cloud, int64_t rows, const float
 /* No more is added: mean, covariance + ridge * (mean of the variances) * I, factor. factor_grid: a grid of the same
  * ranks or of this process alone. Memory per rank: 8 dims^2 bytes for the whole factor, and the same while it is
  * computed. Errors: BNF_ERR_NUMERIC if the matrix is not positive definite, which without a ridge it cannot be with
- * dims vectors or fewer (says so); BNF_ERR_ARG for fewer than 2 vectors or a negative ridge; BNF_ERR_MEMORY. After an error of the
- * factor nothing but destroying is legal. */
+ * dims vectors or fewer (says so); BNF_ERR_ARG for fewer than 2 vectors or a negative ridge; BNF_ERR_MEMORY. After an
+ * error of the factor nothing but destroying is legal. */
 bnf_status bnf_mahalanobis_fit(bnf_mahalanobis *cloud, double ridge, const bnf_grid *factor_grid);
 
 /* After the fit: squared distances of x[rows,dims], which is the same on every rank; they share the work. [out]

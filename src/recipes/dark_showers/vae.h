@@ -1,5 +1,5 @@
 /* recipes/dark_showers/vae.h - the categorical variational form: Z is drawn from relaxed one-hot distributions
- * (Maddison, Mnih, Teh: The Concrete distribution, 2017; Jang, Gu, Poole: Categorical reparameterization with Gumbel-softmax).
+ * (Maddison, Mnih, Teh: The Concrete distribution, 2017; Jang, Gu, Poole: Gumbel-softmax).
  *
  * A relaxed one-hot variable y on K categories with logits l and temperature t is softmax((l + g) / t), g of Gumbel's
  * distribution. Everything about it is computed from log y. */
