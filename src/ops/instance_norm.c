@@ -13,6 +13,7 @@
 
 #include <math.h>
 
+#define BNF_REAL_BF16
 #define BNF_REAL_SOURCE "ops/instance_norm.inc"
 #include "ops/both_reals.inc"
 
@@ -58,7 +59,7 @@ static bnf_status norm_bwd_infer(bnf_op_inst *inst)
 /* Room for mean, rstd and two sums per channel. */
 static bnf_status make_scratch(const bnf_op_inst *inst, bnf_kernel_plan *k)
 {
-    k->scratch_bytes = 4 * (size_t)bnf_desc_cols(&inst->in[0]) * bnf_dtype_size(inst->in[0].dtype);
+    k->scratch_bytes = 4 * (size_t)bnf_desc_cols(&inst->in[0]) * bnf_dtype_size(bnf_dtype_of_sums(inst->in[0].dtype));
     return BNF_OK;
 }
 
@@ -68,8 +69,8 @@ static void norm_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bn
     (void)k, (void)ctx;
     const bnf_desc *x = &inst->in[0];
     double eps = ((const bnf_normalize_attr *)inst->attr)->eps;
-    BNF_REAL_CALL(x->dtype, instance_norm, x->dim[0], bnf_desc_rows(x) / x->dim[0], bnf_desc_cols(x), eps, in[0], in[1],
-                  in[2], out[0], scratch);
+    BNF_VALUE_CALL(x->dtype, instance_norm, x->dim[0], bnf_desc_rows(x) / x->dim[0], bnf_desc_cols(x), eps, in[0],
+                   in[1], in[2], out[0], scratch);
 }
 
 static void norm_bwd_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, const bnf_run_ctx *ctx,
@@ -78,8 +79,8 @@ static void norm_bwd_run(const bnf_op_inst *inst, const bnf_kernel_plan *k, cons
     (void)k, (void)ctx;
     const bnf_desc *x = &inst->in[0];
     double eps = ((const bnf_normalize_attr *)inst->attr)->eps;
-    BNF_REAL_CALL(x->dtype, instance_norm_bwd, x->dim[0], bnf_desc_rows(x) / x->dim[0], bnf_desc_cols(x), eps, in[0],
-                  in[1], in[2], out[0], out[1], out[2], scratch);
+    BNF_VALUE_CALL(x->dtype, instance_norm_bwd, x->dim[0], bnf_desc_rows(x) / x->dim[0], bnf_desc_cols(x), eps, in[0],
+                   in[1], in[2], out[0], out[1], out[2], scratch);
 }
 
 static void norm_vjp(bnf_builder *b, const bnf_op_inst *inst, const bnf_val *in, const bnf_val *out,
@@ -98,6 +99,7 @@ const bnf_op bnf_op_instance_norm = {.name = "instance_norm",
                                      .infer = norm_infer,
                                      .vjp = norm_vjp,
                                      .kernels = norm_kernels,
+                                     .bf16_kernels = norm_kernels,
                                      .f32_in = 2 | 4,
                                      .inplace = 1,
                                      .flags = BNF_OP_BY_SAMPLE};
@@ -110,6 +112,7 @@ const bnf_op bnf_op_instance_norm_bwd = {.name = "instance_norm_bwd",
                                          .attr_size = sizeof(bnf_normalize_attr),
                                          .infer = norm_bwd_infer,
                                          .kernels = norm_bwd_kernels,
+                                         .bf16_kernels = norm_bwd_kernels,
                                          .f32_in = 2};
 
 bnf_val bnf_instance_norm(bnf_builder *b, bnf_val x, bnf_val gamma, bnf_val beta, double eps)
