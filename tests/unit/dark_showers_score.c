@@ -56,6 +56,7 @@ static void images_make_events(void **unused)
     assert_string_equal(e.score[0].name, "hits");
     assert_true(e.label[0] == 0 && e.label[1] == 1 && e.label[2] == 0);
     expect(&e, "hits", 3, 7, 0);
+    expect(&e, "hits_spread", 0.5, 0.5, 0);
     expect(&e, "bce", 30, 70, 0.75);
     expect(&e, "energy", 3.5, 10, 1);
     expect(&e, "energy_diff", 0.5, 3, 1);
@@ -106,6 +107,7 @@ static void figures_of_classes(void **unused)
     bnf_dark_events e;
     bnf_dark_figures f;
     OK(bnf_dark_events_create(&images, labels, 1, &e)); /* four images of background, two of svj */
+    assert_null(bnf_dark_events_find(&e, "hits_spread"));
     OK(bnf_dark_figures_create(&e, 3, names, 0.5, 2, &f));
     assert_true(f.any && f.scores == e.n && f.events[0] == 4 && f.events[1] == 2 && f.events[2] == 0);
     const bnf_dark_figure *g = &f.figure[1 * f.scores];
@@ -116,6 +118,7 @@ static void figures_of_classes(void **unused)
     bnf_dark_figures_release(&f);
     refused(bnf_dark_figures_create(&e, 3, names, 0.5, 0, &f), BNF_ERR_ARG, "score 'hits' of class 'svj': ");
     bnf_dark_figures_release(&f);
+    assert_string_equal(e.score[1].name, "bce");
     e.score[1].value[3] = NAN;
     refused(bnf_dark_figures_create(&e, 3, names, 0.5, 2, &f), BNF_ERR_NUMERIC, "score 'bce' of class 'svj': ");
     bnf_dark_figures_release(&f);

@@ -54,6 +54,26 @@ static bnf_status add_sums(bnf_dark_events *e, const bnf_dark_images *images, co
     return BNF_OK;
 }
 
+/* Without a network: what an event in one piece does not have. */
+static bnf_status add_spread(bnf_dark_events *e, const bnf_dark_images *images)
+{
+    int64_t columns;
+    double *value;
+    const float *hits = values_of(images, "hits", &columns);
+    if (!hits || e->images == 1)
+        return BNF_OK;
+    BNF_TRY(add(e, "hits_spread", -1, &value));
+    for (int64_t i = 0; i < e->count; i++) {
+        double mean = sum_of(hits, e->images, i) / (double)e->images, squares = 0;
+        for (int64_t k = 0; k < e->images; k++) {
+            double d = (double)hits[i * e->images + k] - mean;
+            squares += d * d;
+        }
+        value[i] = sqrt(squares / (double)e->images);
+    }
+    return BNF_OK;
+}
+
 static bnf_status add_dice(bnf_dark_events *e, const bnf_dark_images *images)
 {
     int64_t columns;
@@ -165,9 +185,11 @@ static bnf_status take_labels(bnf_dark_events *e, const bnf_dark_images *images,
 bnf_status bnf_dark_events_create(const bnf_dark_images *images, const int32_t *labels, int64_t images_per_event,
                                   bnf_dark_events *events)
 {
-    static const char *const sums[] = {"hits", "bce", "mse", "kl", "energy"};
+    static const char *const sums[] = {"bce", "mse", "kl", "energy"};
     *events = (bnf_dark_events){.count = images->count / images_per_event, .images = images_per_event};
     BNF_TRY(take_labels(events, images, labels));
+    BNF_TRY(add_sums(events, images, "hits"));
+    BNF_TRY(add_spread(events, images));
     for (size_t i = 0; i < sizeof sums / sizeof sums[0]; i++)
         BNF_TRY(add_sums(events, images, sums[i]));
     BNF_TRY(add_energy_difference(events));

@@ -13,6 +13,7 @@
 /* What is high for signal, if the score is any good. Over the images of an event:
  *
  *   hits              cells that are hit                      sum
+ *   hits_spread       how unevenly they lie in its images     standard deviation, of several images
  *   bce, mse, kl      of the reconstruction; of Z             sum
  *   energy            predicted cells                         sum
  *   energy_diff       |predicted - true|                      of the sums

@@ -254,6 +254,7 @@ static void glossary(const bnf_dark_file *f, bnf_html *html)
     static const bnf_html_column columns[] = {{"Score", false}, {"What it is", false}};
     static const char *const all[][2] = {
         {"hits", "number of cells that are hit: no network at all"},
+        {"hits_spread", "standard deviation of the hits of an event's images: no network either"},
         {"bce", "reconstruction loss: binary cross-entropy, summed over the cells"},
         {"mse", "sum of squared differences between image and reconstruction"},
         {"kl", "distance of the latent distribution from its prior"},

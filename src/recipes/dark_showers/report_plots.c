@@ -23,7 +23,8 @@ static bnf_html_series chance_line(double low, double *x)
 /* Up to CURVES scores, those first that say most of a method. */
 static int choose(const bnf_dark_events *e, const char **names)
 {
-    static const char *const wanted[] = {"bce", "signal", "dice", "hits", "mahalanobis", "z_m0", "kl", "mse"};
+    static const char *const wanted[] = {"bce",         "signal", "dice", "hits", "hits_spread",
+                                         "mahalanobis", "z_m0",   "kl",   "mse"};
     int n = 0;
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0] && n < CURVES; i++)
         if (bnf_dark_events_find(e, wanted[i]))
