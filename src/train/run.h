@@ -99,8 +99,8 @@ typedef struct bnf_run_output {
 } bnf_run_output;
 
 /* Evaluates a split and gathers n (maybe 0) of the network's values on every rank, in the order of the file.
- * Collective. [in,out] outputs[n]: names in; columns and rows out, release with bnf_run_outputs_release whatever the result. limit:
- * as of bnf_evaluate. Errors: BNF_ERR_ARG (no such value), and those of evaluation. */
+ * Collective. [in,out] outputs[n]: names in; columns and rows out, release with bnf_run_outputs_release whatever the
+ * result. limit: as of bnf_evaluate. Errors: BNF_ERR_ARG (no such value), and those of evaluation. */
 bnf_status bnf_run_outputs(bnf_run *run, bnf_split split, int64_t limit, bnf_run_output *outputs, int n,
                            bnf_eval_result *result);
 void bnf_run_outputs_release(bnf_run_output *outputs, int n);
