@@ -11,12 +11,14 @@ succeed synth "$banff" synth shapes --out "$work/colour.h5" --train 8 --test 4 -
 succeed synth "$banff" synth shapes --out "$work/grey.h5" --train 192 --test 24 --size 12 --noise 10
 succeed synth "$banff" synth koch --out "$work/koch.h5" --train 8 --test 4
 succeed synth "$banff" synth wasserstein --out "$work/wasserstein.h5" --train 8 --test 4
+succeed synth "$banff" synth showers --out "$work/showers.h5" --train 8 --test 4 --test-signal 1
 configs=0
 while read -r config; do
     size=() data=colour
-    case $config in # networks of one output want two classes
+    case $config in # networks of one output want two classes, autoencoders masks
         */koch*.yaml) data=koch ;;
         */wasserstein.yaml) data=wasserstein ;;
+        */dark-showers/*.yaml) data=showers ;;
     esac
     if grep -q '^  size:' "$config"; then # as large as they are, plans would take gigabytes and minutes
         size=(--set data.size=32 --set data.batch=32 --set data.leaves=8 --set model.width=0.25)
