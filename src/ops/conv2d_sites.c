@@ -74,8 +74,8 @@ static void list_reads(const bnf_conv2d_shape *s, int32_t *reads)
 #include "ops/both_reals.inc"
 
 /* The share of active cells up to which the kernel beat oneDNN's in both passes, measured with 3x3 windows on one
- * Zen 4 core (`banff bench sites`; docs/speed.md): with 64 outputs it is 1.4 to 2.2 times as fast at 5 % and slower
- * from 10 to 20 % on; with 16 outputs the weight gradient gains nothing above 1 %. */
+ * Zen 4 core (`banff bench sites`; docs/speed.md): with 64 outputs it is 1.5 to 2.4 times as fast at 5 % and slower
+ * from 10 or 20 % on; with 16 outputs the weight gradient gains nothing above 1 %. */
 static double break_even(int64_t outputs)
 {
     return outputs >= 32 ? 0.05 : 0.01;
