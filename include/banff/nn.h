@@ -71,6 +71,9 @@ bnf_conv2d_layer bnf_conv2d_layer_default(int64_t out);
  * unconstrained layers, orthogonal for constrained ones; bias 0. With a constraint the convolution's norm is at most
  * 1 (nn/lip_factor.h; ORTHOGONAL: nn/ortho_conv.h, which refuses kernels smaller than the stride). */
 bnf_val bnf_nn_conv2d(bnf_scope *s, const char *name, bnf_val x, const bnf_conv2d_layer *layer);
+/* Outputs of layer NAME if the store has its weight, else `otherwise`: once there is a network, not the classes of some
+ * part of a data set count, which may be fewer. */
+int64_t bnf_nn_outputs(const bnf_params *params, const char *name, int64_t otherwise);
 /* x[N,...] flattened to [N,I] -> [N,out]. Parameters NAME.weight [out,I], NAME.bias [out]. */
 bnf_val bnf_nn_dense(bnf_scope *s, const char *name, bnf_val x, int64_t out, bool bias, const bnf_lip *lip);
 

@@ -153,6 +153,14 @@ bnf_val bnf_nn_conv2d(bnf_scope *s, const char *name, bnf_val x, const bnf_conv2
     return bnf_conv2d(s->b, x, w, layer->bias ? bias(s, name, layer->out) : BNF_NONE, &attr);
 }
 
+int64_t bnf_nn_outputs(const bnf_params *params, const char *name, int64_t otherwise)
+{
+    char full[128];
+    snprintf(full, sizeof full, "%s.weight", name);
+    int index = bnf_params_find(params, full);
+    return index >= 0 ? bnf_params_info(params, index)->desc.dim[0] : otherwise;
+}
+
 bnf_val bnf_nn_dense(bnf_scope *s, const char *name, bnf_val x, int64_t out, bool with_bias, const bnf_lip *lip)
 {
     if (!bnf_val_ok(x))

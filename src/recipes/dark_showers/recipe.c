@@ -151,13 +151,6 @@ static void autoencoder(const bnf_dark_model *m, bnf_scope *s, bnf_val x, bnf_mo
         output(v, "kl", l.kl);
 }
 
-/* A part of a data set may have fewer classes than the network: once there is a head, it counts. */
-static int64_t outputs_of(const bnf_params *params, int64_t classes)
-{
-    int head = bnf_params_find(params, "head.weight");
-    return head >= 0 ? bnf_params_info(params, head)->desc.dim[0] : classes;
-}
-
 static void supervised(const bnf_dark_model *m, bnf_scope *s, bnf_val x, bnf_val labels, int64_t classes,
                        bnf_model_values *v)
 {
@@ -165,7 +158,8 @@ static void supervised(const bnf_dark_model *m, bnf_scope *s, bnf_val x, bnf_val
     bnf_val y = bnf_dark_stages(s, m, x);
     if (!bnf_val_ok(y))
         return;
-    v->logits = bnf_nn_dense(s, "head", bnf_global_avg(s->b, y, 1), outputs_of(s->params, classes), true, &none);
+    v->logits =
+        bnf_nn_dense(s, "head", bnf_global_avg(s->b, y, 1), bnf_nn_outputs(s->params, "head", classes), true, &none);
     v->loss = bnf_loss_cross_entropy(s, v->logits, labels, 0);
     if (!s->training)
         output(v, "hits", total(s, x));

@@ -21,13 +21,9 @@ static bnf_layer complete(const bnf_layer *given)
     return l;
 }
 
-/* A part of a data set may have fewer classes than the network: once there is a head, it counts. */
 static int64_t outputs_of(const bnf_lipschitz_settings *settings, const bnf_params *params, int64_t classes)
 {
-    int head = bnf_params_find(params, "head.weight");
-    if (head >= 0)
-        return bnf_params_info(params, head)->desc.dim[0];
-    return settings->loss.kind == BNF_LIPSCHITZ_HKR_BINARY ? 1 : classes;
+    return bnf_nn_outputs(params, "head", settings->loss.kind == BNF_LIPSCHITZ_HKR_BINARY ? 1 : classes);
 }
 
 int bnf_lipschitz_layers(const bnf_lipschitz_settings *settings, const bnf_params *params, int64_t classes,

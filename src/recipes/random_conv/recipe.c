@@ -54,19 +54,12 @@ static bnf_status check(const void *settings)
     return BNF_OK;
 }
 
-/* A part of a data set may have fewer classes than the network: once there is a head, it counts. */
-static int64_t outputs_of(const bnf_params *params, int64_t classes)
-{
-    int head = bnf_params_find(params, "head.weight");
-    return head >= 0 ? bnf_params_info(params, head)->desc.dim[0] : classes;
-}
-
 static void build(const void *settings, bnf_scope *scope, bnf_val x, bnf_val labels, int64_t classes,
                   bnf_model_values *values)
 {
     const bnf_random_conv_settings *set = settings;
     *values = (bnf_model_values){
-        .logits = bnf_random_conv_network(scope, &set->model, x, outputs_of(scope->params, classes))};
+        .logits = bnf_random_conv_network(scope, &set->model, x, bnf_nn_outputs(scope->params, "head", classes))};
     values->loss = bnf_loss_cross_entropy(scope, values->logits, labels, set->smoothing);
 }
 
