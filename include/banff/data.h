@@ -2,7 +2,8 @@
  *
  * A set is one HDF5 file:
  *
- *   /                attributes  format_version, source, checksum; mean[C], std[C] of the training images, in [0,1]
+ *   /                attributes  format_version, source, checksum; mean[C], std[C] of the training images, in [0,1];
+ *                                images_per_event, if images that follow each other are of one event
  *   /train           attributes  classes (list of names), checksum
  *   /train/images    [N,H,W,C]   u8 (0..255), or f32 in units of its own
  *   /train/labels    [N]         i32, 0 <= label < number of classes
@@ -53,18 +54,19 @@ typedef struct bnf_dataset bnf_dataset;
 /* What a split holds. All pointers are borrowed from the dataset. */
 typedef struct bnf_dataset_info {
     const char *path;
-    const char *name;       /* "train" */
-    const char *source;     /* where it came from; "" if the file does not say */
-    const char *checksum;   /* 16 hex digits of the whole set; "" if the file does not say */
-    bnf_dtype dtype;        /* of the images: BNF_U8 or BNF_F32 */
-    bool encoded;           /* stored as picture files */
-    bool sparse;            /* stored as the cells that are not zero; read as all */
-    int64_t entries;        /* of a sparse set: cells that are stored */
-    int64_t count, h, w, c; /* images[count, h, w, c] as read; h = w = 0: of various sizes, see set_size */
-    int64_t sample_bytes;   /* of one image as read */
-    int64_t stored_bytes;   /* of all images as stored, filters aside */
-    int64_t chunk_rows;     /* images in one chunk of the file (on average, if sparse); 1 if it is not chunked */
-    int64_t classes;        /* number of classes; without class names: the largest label + 1 */
+    const char *name;         /* "train" */
+    const char *source;       /* where it came from; "" if the file does not say */
+    const char *checksum;     /* 16 hex digits of the whole set; "" if the file does not say */
+    bnf_dtype dtype;          /* of the images: BNF_U8 or BNF_F32 */
+    bool encoded;             /* stored as picture files */
+    bool sparse;              /* stored as the cells that are not zero; read as all */
+    int64_t entries;          /* of a sparse set: cells that are stored */
+    int64_t count, h, w, c;   /* images[count, h, w, c] as read; h = w = 0: of various sizes, see set_size */
+    int64_t images_per_event; /* that stand one after the other and belong together; 1: each is by itself */
+    int64_t sample_bytes;     /* of one image as read */
+    int64_t stored_bytes;     /* of all images as stored, filters aside */
+    int64_t chunk_rows;       /* images in one chunk of the file (on average, if sparse); 1 if it is not chunked */
+    int64_t classes;          /* number of classes; without class names: the largest label + 1 */
     const char *const *class_names; /* [classes] */
     bool has_stats;                 /* the file gives mean and std */
     const double *mean, *std;       /* [c], of the training images; u8 images in units of 255 */

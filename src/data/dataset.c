@@ -38,6 +38,21 @@ static bnf_status open_version(bnf_dataset *ds)
     return BNF_OK;
 }
 
+static bnf_status open_events(bnf_dataset *ds)
+{
+    bool exists;
+    ds->info.images_per_event = 1;
+    BNF_TRY(bnf_h5_attr_exists(ds->file, "/", "images_per_event", &exists));
+    if (!exists)
+        return BNF_OK;
+    BNF_TRY(bnf_h5_attr_get_int(ds->file, "/", "images_per_event", &ds->info.images_per_event));
+    if (ds->info.images_per_event >= 1 && ds->info.count % ds->info.images_per_event == 0)
+        return BNF_OK;
+    return bnf_fail(BNF_ERR_FORMAT,
+                    "file '%s', object '/': images_per_event is %lld, which %lld images of /%s are no multiple of",
+                    ds->path, (long long)ds->info.images_per_event, (long long)ds->info.count, ds->info.name);
+}
+
 static bnf_status open_images(bnf_dataset *ds, const char *name)
 {
     const int64_t any[] = {-1, -1, -1, -1};
@@ -236,6 +251,7 @@ static bnf_status open_all(bnf_dataset *ds, const char *path, bnf_split split)
     BNF_TRY(open_labels(ds, name));
     BNF_TRY(open_classes(ds, group));
     BNF_TRY(open_stats(ds));
+    BNF_TRY(open_events(ds));
     BNF_TRY(optional_str(ds, "/", "source", &ds->source));
     BNF_TRY(optional_str(ds, "/", "checksum", &ds->checksum));
     return optional_str(ds, group, "checksum", &ds->split_checksum);

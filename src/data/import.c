@@ -217,6 +217,8 @@ static bnf_status write_content(bnf_import_job *job)
     BNF_TRY(
         bnf_h5_attr_set_int(job->file, "/", "format_version", job->output->sparse ? SPARSE_VERSION : DECODED_VERSION));
     BNF_TRY(bnf_h5_attr_set_str(job->file, "/", "source", s->description));
+    if (s->images_per_event > 1)
+        BNF_TRY(bnf_h5_attr_set_int(job->file, "/", "images_per_event", s->images_per_event));
     bnf_checksum_format(bnf_digest_set(job->digest, s->count, s->h, s->w, s->c), text);
     return bnf_h5_attr_set_str(job->file, "/", "checksum", text);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum { U8 = 1, F16, F32 }; /* of a listed file's images */
+static const int64_t element_bytes[] = {[U8] = 1, [F16] = 2, [F32] = 4};
 
 struct npz_source {
     bnf_source base; /* first: a bnf_source pointer is a npz_source pointer */
@@ -219,6 +220,12 @@ static bool take_bytes(const struct npz_source *s, const bnf_listed_file *f, con
     return true;
 }
 
+/* Where the labels of file k begin among those of all files. */
+static int64_t first_label(const struct npz_source *s, int64_t k)
+{
+    return (k < s->list.files[BNF_TRAIN] ? 0 : s->test_first) + s->list.file[k].first;
+}
+
 /* Finds a sample, whose file is in memory then. [out] f, from  file and image; label. */
 static bnf_status fetch(struct npz_source *s, bnf_split split, int64_t index, const bnf_listed_file **f,
                         const char **from, int32_t *label)
@@ -228,13 +235,10 @@ static bnf_status fetch(struct npz_source *s, bnf_split split, int64_t index, co
     bnf_file_list_find(&s->list, split, index, &k, &item);
     BNF_TRY(hold(s, k));
     *f = &s->list.file[k];
-    *from = (const char *)s->images->values + item * (*f)->h * (*f)->w * (*f)->c *
-                                                  ((*f)->type == U8    ? 1
-                                                   : (*f)->type == F16 ? 2
-                                                                       : 4);
+    *from = (const char *)s->images->values + item * (*f)->h * (*f)->w * (*f)->c * element_bytes[(*f)->type];
     *label = (*f)->label;
     if (s->labels)
-        *label = (int32_t)s->labels[(k < s->list.files[BNF_TRAIN] ? 0 : s->test_first) + (*f)->first + item];
+        *label = (int32_t)s->labels[first_label(s, k) + item];
     return BNF_OK;
 }
 
@@ -292,7 +296,7 @@ static bnf_status share_labels(const bnf_comm *comm, struct npz_source *s, int64
     BNF_TRY(bnf_comm_agree(comm, status));
     for (int64_t k = bnf_comm_rank(comm); k < bnf_file_list_count(&s->list); k += bnf_comm_size(comm)) {
         const bnf_listed_file *f = &s->list.file[k];
-        int64_t *to = s->labels + (k < s->list.files[BNF_TRAIN] ? 0 : s->test_first) + f->first;
+        int64_t *to = s->labels + first_label(s, k);
         for (int64_t i = 0; i < f->n; i++, at += sizeof(int32_t)) {
             int32_t label;
             memcpy(&label, at, sizeof label);

@@ -41,6 +41,7 @@ struct bnf_source {
     char **class_names; /* [classes], owned */
     char *description;  /* for the file's attribute `source`; owned */
     int64_t ignored_files;
+    int64_t images_per_event; /* that stand one after the other; 0 or 1: each is one */
 };
 
 /* Makes class names: copies of names[classes], or "0", "1", ... where names is NULL. Errors: BNF_ERR_MEMORY. */

@@ -254,6 +254,7 @@ static bnf_status showers_open(struct shower_source *s, const bnf_synth_showers_
     s->base.h = o->fine ? FINE_ETA : o->sectors ? SECTOR_PHI : PHI;
     s->base.w = o->fine ? FINE_PHI : o->sectors ? SECTOR_ETA : ETA;
     s->base.c = o->fine ? PLANES : 1;
+    s->base.images_per_event = o->sectors ? SECTORS : 1;
     if (o->fine)
         s->base.read_f32 = read_planes;
     else

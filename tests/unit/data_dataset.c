@@ -128,6 +128,12 @@ static void test_wrong_files(void **state)
     assert_ok(bnf_h5_attr_set_int(file, "/", "format_version", 99));
     assert_ok(bnf_h5_file_close(file));
     assert_fails(bnf_dataset_open(path, BNF_TRAIN, &ds), BNF_ERR_UNSUPPORTED, "99");
+    for (int64_t n = 0; n <= N + 1; n += N + 1) {
+        file = start_file(BNF_U8, BNF_I32, N, 0);
+        assert_ok(bnf_h5_attr_set_int(file, "/", "images_per_event", n));
+        assert_ok(bnf_h5_file_close(file));
+        assert_fails(bnf_dataset_open(path, BNF_TRAIN, &ds), BNF_ERR_FORMAT, "images_per_event");
+    }
     assert_ok(bnf_h5_file_create(path, &file));
     put(file, "/train/images", BNF_U8, 3, (int64_t[]){N, H, W}, images);
     put(file, "/train/labels", BNF_I32, 1, (int64_t[]){N}, images);

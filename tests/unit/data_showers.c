@@ -200,6 +200,8 @@ static void test_sectors(void **state)
         assert_true(s[0].count[split] == n && s[2].count[split] == 4 * n && s[2].h == H && s[2].w == W);
         assert_ok(bnf_dataset_open(path, (bnf_split)split, &masks));
         assert_ok(bnf_dataset_open(other, (bnf_split)split, &sectors));
+        assert_int_equal(bnf_dataset_get_info(masks)->images_per_event, 1);
+        assert_int_equal(bnf_dataset_get_info(sectors)->images_per_event, 4);
         for (int64_t i = 0; i < n; i++) {
             assert_ok(bnf_dataset_read_rows(masks, i, 1, mask));
             assert_ok(bnf_dataset_read_rows(sectors, 4 * i, 4, sector[0]));

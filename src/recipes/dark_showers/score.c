@@ -226,8 +226,7 @@ static bnf_status parse(bnf_dark_scoring *c, const bnf_score_request *r, bnf_buf
 {
     static const char *const answers[] = {"no", "yes", NULL};
     const bnf_option table[] = {
-        {"images", BNF_OPTION_INT, "0",
-         "images of an event, which follow each other; 0: 4 if the set says that it is of four sectors, else 1", 0,
+        {"images", BNF_OPTION_INT, "0", "images of an event, which follow each other; 0: as the set says", 0,
          &c->images},
         {"tpr", BNF_OPTION_REAL, "0.4", "true-positive rate at which the false-positive rate is given", 0, &c->tpr},
         {"bin", BNF_OPTION_REAL, "10", "hits of a bin, for the AUC among events of as many hits", 1e-9, &c->width},
@@ -260,7 +259,7 @@ static bnf_status score(bnf_dark_scoring *c, const bnf_score_request *r, bnf_buf
     BNF_TRY(bnf_run_dataset(run, c->split, &dataset));
     c->dataset = dataset;
     if (c->images == 0)
-        c->images = strstr(bnf_dataset_get_info(dataset)->source, "in four sectors") ? 4 : 1;
+        c->images = bnf_dataset_get_info(dataset)->images_per_event;
     BNF_TRY(score_events(c));
     BNF_TRY(show_events(c));
     bnf_status s = r->out ? bnf_buf_puts(&path, r->out) : bnf_fs_join(&path, run->folder, "scores.h5");
