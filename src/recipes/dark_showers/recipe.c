@@ -74,19 +74,16 @@ static void output(bnf_model_values *v, const char *name, bnf_val value)
     v->outputs[v->n_outputs++].value = value;
 }
 
-/* Scores of x[N,H,W,1] in [0,1] and its reconstruction p. Dice is (sum p^2 + sum x^2) / (2 sum p x): 1 at best. */
+/* What scores of x[N,H,W,1] in [0,1] and its reconstruction p are made of (events.h): sums that add up over the
+ * images of an event. */
 static void scores(bnf_scope *s, bnf_val x, bnf_val p, bnf_model_values *v)
 {
     bnf_builder *b = s->b;
-    bnf_val energy = total(s, p), hits = total(s, x), p2 = total(s, bnf_square(b, p)), x2 = total(s, bnf_square(b, x)),
-            overlap = total(s, bnf_mul(b, p, x));
+    output(v, "hits", total(s, x));
+    output(v, "energy", total(s, p));
     output(v, "mse", total(s, bnf_square(b, bnf_sub(b, p, x))));
-    output(v, "dice", bnf_div(b, bnf_add(b, p2, x2), bnf_affine(b, bnf_maximum(b, overlap, bnf_const(b, 1e-6)), 2, 0)));
-    output(v, "energy", energy);
-    output(v, "energy_diff", bnf_abs(b, bnf_sub(b, energy, hits)));
-    output(v, "squares", bnf_add(b, p2, x2)); /* Dice of an event in several images: of these two sums */
-    output(v, "overlap", overlap);
-    output(v, "hits", hits);
+    output(v, "squares", bnf_add(b, total(s, bnf_square(b, p)), total(s, bnf_square(b, x))));
+    output(v, "overlap", total(s, bnf_mul(b, p, x)));
     output(v, "reconstruction", p);
 }
 
