@@ -213,7 +213,7 @@ bnf_status bnf_cmd_bench(const bnf_comm *world, int argc, char **argv)
         {"help", NULL, "print this", BNF_ARG_FLAG, &help}};
     BNF_TRY(bnf_args_parse(args, 4, argc, argv, &files));
     if (help && bnf_comm_rank(world) == 0)
-        bnf_args_help(stdout, "bench CONFIG [options] | bench comm|sites [options]", about, args, 4);
+        bnf_args_help(stdout, "bench CONFIG [options] | bench comm|scale|sites [options]", about, args, 4);
     if (help)
         return BNF_OK;
     if (files.count != 1 || steps < 1)
